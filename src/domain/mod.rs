@@ -1,0 +1,24 @@
+//! The contract's words as types.
+//!
+//! Nothing here does IO, asks for the time or knows a store: every function is a pure one over its
+//! arguments. Everything else stands on this module, and it stands on nothing of ours.
+
+pub mod clock;
+pub mod id;
+pub mod key;
+pub mod money;
+pub mod net;
+pub mod owner;
+pub mod refusal;
+pub mod scope;
+pub mod window;
+
+pub use clock::Clock;
+pub use id::{KeyId, OwnerId, PublicId};
+pub use key::{Environment, Key, KeyStatus, KeyWithSecrets, Secret, SecretStatus};
+pub use money::Millionths;
+pub use net::AddressRange;
+pub use owner::Owner;
+pub use refusal::{Reason, Refusal};
+pub use scope::{Catalogue, ScopeSet};
+pub use window::{Limit, Window};

@@ -1,0 +1,24 @@
+//! Owners: the accounts or organizations that keys belong to.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::id::OwnerId;
+
+/// An account or organization. Disabling it stops all its keys at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Owner {
+    /// `own_…`, or `default`.
+    pub id: OwnerId,
+    /// Unique among owners.
+    pub name: String,
+    /// Whether its keys are refused.
+    #[serde(rename = "status", serialize_with = "status")]
+    pub disabled: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+fn status<S: serde::Serializer>(disabled: &bool, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(if *disabled { "disabled" } else { "active" })
+}

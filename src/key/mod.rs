@@ -1,0 +1,9 @@
+//! What a secret looks like and how it is kept: its form, its hash, its digest.
+//!
+//! The one rule: a secret's text lives in a [`SecretText`], which cannot be printed and is wiped
+//! when it is dropped. Who a secret belongs to is `auth`'s to say.
+
+pub mod format;
+pub mod hash;
+
+pub use format::{Parsed, SecretFormat, SecretText};

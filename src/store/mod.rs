@@ -1,0 +1,210 @@
+//! The lasting truth: owners, keys, secrets, and the order in which they changed.
+//!
+//! One trait in the contract's words, two stores behind it. A missing row is `Ok(None)`; an error
+//! always means that the question could not be asked, and never that the answer is no. Every
+//! statement of both stores is run by the one suite in `tests/it/store.rs`.
+
+pub mod feed;
+pub mod migrate;
+pub mod postgres;
+pub mod sqlite;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use thiserror::Error;
+
+use crate::config::StoreLocation;
+use crate::domain::{
+    AddressRange, Environment, Key, KeyId, KeyStatus, KeyWithSecrets, Limit, Millionths, Owner,
+    OwnerId, PublicId, Secret,
+};
+
+pub use feed::{Change, Changes, Feed};
+pub use migrate::SchemaStatus;
+
+/// Why the store did not do it.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// It could not be reached, or broke off; asking again later may work.
+    #[error("the store is out of reach: {0}")]
+    Unavailable(String),
+    /// Its schema is not the one that this version needs.
+    #[error("the store's schema is at version {found}, this keygate needs {needed}")]
+    Schema {
+        /// What the store says.
+        found: i64,
+        /// The newest migration in this binary.
+        needed: i64,
+    },
+    /// A name or id is taken already.
+    #[error("{0}")]
+    Conflict(String),
+    /// A row says what this version cannot read: changed by hand, or by a newer keygate.
+    #[error("the store holds something unreadable: {0}")]
+    Corrupt(String),
+}
+
+/// What the stores give.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// A page of a list, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// The id of the last row where there are more: the next page begins behind it.
+    pub next_cursor: Option<String>,
+}
+
+/// Where a page begins and how long it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageRequest {
+    /// The `next_cursor` of the page before.
+    pub after: Option<String>,
+    /// Rows at most, 1 to 1000.
+    pub limit: u32,
+}
+
+/// Which keys are listed: all that every given field says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyFilter {
+    /// Of this owner.
+    pub owner: Option<OwnerId>,
+    /// In this status at `now`.
+    pub status: Option<(KeyStatus, Timestamp)>,
+    /// Whose newest secret was made before this.
+    pub secret_older_than: Option<Timestamp>,
+    /// Made before this and not used since.
+    pub unused_since: Option<Timestamp>,
+    /// Children of this key.
+    pub parent: Option<KeyId>,
+}
+
+/// What of a key is changed in place; a field that is `None` stays as it is.
+///
+/// There is no field for what a key has spent or counted, so that no change can touch it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyPatch {
+    /// A new name.
+    pub name: Option<String>,
+    /// Another owner.
+    pub owner_id: Option<OwnerId>,
+    /// All scopes anew.
+    pub scopes: Option<Vec<String>>,
+    /// All limits anew; empty: the defaults again.
+    pub limits: Option<Vec<Limit>>,
+    /// All addresses anew; empty: from anywhere.
+    pub allowed_ips: Option<Vec<AddressRange>>,
+    /// A new budget; `Some(None)`: without bound.
+    pub monthly_budget: Option<Option<Millionths>>,
+    /// A new end; `Some(None)`: never.
+    pub expires_at: Option<Option<Timestamp>>,
+    /// Notes to set (`Some`) or remove (`None`), by their names.
+    pub metadata: BTreeMap<String, Option<String>>,
+}
+
+/// How a rotation went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// The new secret stands; the old ones end at the time given to the call.
+    Done,
+    /// The key has two live secrets already, and `replace` was not asked for.
+    TwoLive,
+    /// There is no such key, or it was revoked.
+    NoKey,
+}
+
+/// A key as the key table needs it, read at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// The key with all its secrets.
+    pub key: KeyWithSecrets,
+    /// Its owner.
+    pub owner: Owner,
+}
+
+/// Owners, keys and secrets, kept.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Brings the schema up to date under a lock; what was done. Safe to call from several
+    /// instances at once.
+    async fn migrate(&self) -> Result<SchemaStatus>;
+    /// Which migrations the store has and which it lacks.
+    async fn schema_status(&self) -> Result<SchemaStatus>;
+    /// Asks the smallest question there is.
+    async fn ping(&self) -> Result<()>;
+
+    /// Makes an owner. A name that is taken is a [`StoreError::Conflict`].
+    async fn create_owner(&self, owner: &Owner) -> Result<()>;
+    /// The owner with that id or, failing that, that name.
+    async fn owner(&self, id_or_name: &str) -> Result<Option<Owner>>;
+    /// Owners, newest first.
+    async fn owners(&self, page: &PageRequest) -> Result<Page<Owner>>;
+    /// Switches an owner; whether there is one.
+    async fn set_owner_disabled(&self, id: &OwnerId, disabled: bool) -> Result<bool>;
+
+    /// Makes a key with its first secret, in one transaction.
+    async fn create_key(&self, key: &Key, secret: &Secret) -> Result<()>;
+    /// A key with its secrets.
+    async fn key(&self, id: &KeyId) -> Result<Option<KeyWithSecrets>>;
+    /// Keys, newest first, with their secrets.
+    async fn keys(&self, filter: &KeyFilter, page: &PageRequest) -> Result<Page<KeyWithSecrets>>;
+    /// Changes a key in place; whether there is one that is not revoked.
+    async fn update_key(&self, id: &KeyId, patch: &KeyPatch) -> Result<bool>;
+    /// Switches a key; whether there is one that is not revoked.
+    async fn set_key_disabled(&self, id: &KeyId, disabled: bool) -> Result<bool>;
+    /// Adds a secret and lets the live ones end at `old_ends_at` or at their own end, whichever is
+    /// sooner. Where two are live at `now`, that is refused unless `replace`, which ends the older
+    /// one at once. Concurrent rotations of a key have one winner at a time.
+    async fn rotate_key(
+        &self,
+        id: &KeyId,
+        secret: &Secret,
+        old_ends_at: Timestamp,
+        replace: bool,
+        now: Timestamp,
+    ) -> Result<Rotation>;
+    /// Ends a key and every descendant for good; how many keys that were (0: no such key, or
+    /// ended already).
+    async fn revoke_key(&self, id: &KeyId, reason: Option<&str>, now: Timestamp) -> Result<u64>;
+    /// Ends one secret of a key for good; whether there was a live one.
+    async fn revoke_secret(&self, key: &KeyId, secret: PublicId, now: Timestamp) -> Result<bool>;
+
+    /// What the key table needs of the key that has this secret.
+    async fn load_by_secret(&self, secret: PublicId) -> Result<Option<Loaded>>;
+    /// What the key table needs of this key.
+    async fn load_key(&self, id: &KeyId) -> Result<Option<Loaded>>;
+    /// The public ids of all secrets, for the set that stops unknown ones.
+    async fn public_ids(&self) -> Result<Vec<PublicId>>;
+    /// Notes when secrets were last used; never moves a time back, and tells the change feed
+    /// nothing.
+    async fn record_last_use(&self, uses: &[(PublicId, Timestamp)]) -> Result<()>;
+
+    /// How many statements were sent since the process began, for the metrics.
+    fn queries(&self) -> u64;
+
+    /// The number of the last change.
+    async fn revision(&self) -> Result<i64>;
+    /// What changed after `revision`.
+    async fn changes_since(&self, revision: i64) -> Result<Changes>;
+    /// Begins to listen for changes. The feed stands when this returns: no change after it is
+    /// missed until [`Feed::next`] says that it broke.
+    async fn listen(&self) -> Result<Box<dyn Feed>>;
+}
+
+/// Opens the store. A SQLite file is made where there is none; a Postgres server need not be
+/// reachable yet: connections are made when they are needed.
+pub async fn open(location: &StoreLocation) -> Result<Arc<dyn Store>> {
+    Ok(match location {
+        StoreLocation::Sqlite(path) => Arc::new(sqlite::SqliteStore::open(path).await?),
+        StoreLocation::Postgres(url) => Arc::new(postgres::PostgresStore::open(url)?),
+    })
+}
+
+/// The environment as the stores write it.
+fn environment(text: &str) -> Result<Environment> {
+    text.parse().map_err(|()| StoreError::Corrupt(format!("environment {text:?}")))
+}

@@ -1,0 +1,4 @@
+//! The one integration-test binary: every module states rules of one part, on the real binary or
+//! the real stores.
+
+mod support;
