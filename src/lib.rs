@@ -1,6 +1,12 @@
 //! keygate: an API-key gateway. See `docs/architecture.md` for the map of this crate.
 
+pub mod admin;
+pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod key;
+pub mod limit;
+pub mod proxy;
 pub mod store;
+pub mod telemetry;

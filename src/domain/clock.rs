@@ -33,7 +33,10 @@ impl Clock {
     }
 
     /// The time now, in milliseconds since the Unix epoch.
-    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system for the time")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that asks the system for the time"
+    )]
     pub fn now_ms(&self) -> i64 {
         match &self.moved {
             Some(moved) => moved.load(Ordering::Relaxed),

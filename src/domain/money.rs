@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn what_is_no_amount_is_refused() {
-        for text in ["", ".", "1.", ".5", "-1", "+1", "1e3", "0.0000001", "1,5", "9999999999999999"] {
+        for text in ["", ".", "1.", ".5", "-1", "+1", "1e3", "0.0000001", "1,5", "9999999999999999"]
+        {
             assert_eq!(text.parse::<Millionths>(), Err(MoneyError), "{text}");
         }
     }

@@ -19,6 +19,7 @@ pub struct Owner {
     pub created_at: Timestamp,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
 fn status<S: serde::Serializer>(disabled: &bool, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(if *disabled { "disabled" } else { "active" })
 }

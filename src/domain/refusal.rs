@@ -1,10 +1,11 @@
 //! Why a request was not let through: one variant a reason, from which its answer is made.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
+
+use super::window::Limit;
 
 /// Everything that is fixed about a reason: its name in the configuration, and what it answers
 /// unless `[errors.REASON]` says otherwise.
@@ -141,10 +142,12 @@ pub enum Refusal {
     MissingScope(Arc<str>),
     /// A rate limit is reached.
     RateLimited {
-        /// The limit, as it is written.
-        limit: Cow<'static, str>,
+        /// Which.
+        limit: Limit,
         /// Seconds until the next request would pass, at least 1.
         retry_after: u64,
+        /// Milliseconds until the window is whole again, where it is the key's to know.
+        reset_in_ms: Option<u64>,
     },
     /// What is wrong with the request, in a few words, never with a part of it.
     BadRequest(&'static str),

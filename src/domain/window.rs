@@ -58,7 +58,9 @@ pub struct Limit {
 
 /// Why a text is not a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a limit is a number from 1 to 4294967295, a slash and one of s, min, hour, day, like 60/min")]
+#[error(
+    "a limit is a number from 1 to 4294967295, a slash and one of s, min, hour, day, like 60/min"
+)]
 pub struct LimitError;
 
 impl FromStr for Limit {
@@ -100,7 +102,8 @@ mod tests {
 
     #[test]
     fn what_is_no_limit_is_refused() {
-        for text in ["", "60", "0/min", "-1/min", "+1/min", "60/minute", "60 / min", "4294967296/s"] {
+        for text in ["", "60", "0/min", "-1/min", "+1/min", "60/minute", "60 / min", "4294967296/s"]
+        {
             assert_eq!(text.parse::<Limit>(), Err(LimitError), "{text}");
         }
     }

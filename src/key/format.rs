@@ -119,9 +119,8 @@ impl SecretFormat {
                 .filter(|prefix| rest.starts_with(prefix.as_bytes()))
                 .map(|prefix| prefix.len())
                 .max();
-            let run = |from: usize| {
-                rest[from..].iter().take_while(|b| b.is_ascii_alphanumeric()).count()
-            };
+            let run =
+                |from: usize| rest[from..].iter().take_while(|b| b.is_ascii_alphanumeric()).count();
             match prefix {
                 Some(prefix) if run(prefix) >= RANDOM / 2 => {
                     let end = at + prefix + run(prefix);

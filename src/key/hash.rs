@@ -38,7 +38,9 @@ pub enum HashError {
     #[error("argon2 does not take these settings: {0}")]
     Strength(String),
     /// The stored text is no Argon2id PHC string.
-    #[error("the stored hash of secret {0} is not an Argon2id PHC string; the row was changed by hand")]
+    #[error(
+        "the stored hash of secret {0} is not an Argon2id PHC string; the row was changed by hand"
+    )]
     Stored(String),
     /// Hashing itself failed.
     #[error("argon2 failed: {0}")]

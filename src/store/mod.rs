@@ -6,17 +6,13 @@
 
 pub mod feed;
 pub mod migrate;
-pub mod postgres;
-pub mod sqlite;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use crate::config::StoreLocation;
 use crate::domain::{
     AddressRange, Environment, Key, KeyId, KeyStatus, KeyWithSecrets, Limit, Millionths, Owner,
     OwnerId, PublicId, Secret,
@@ -177,6 +173,9 @@ pub trait Store: Send + Sync + 'static {
     async fn load_by_secret(&self, secret: PublicId) -> Result<Option<Loaded>>;
     /// What the key table needs of this key.
     async fn load_key(&self, id: &KeyId) -> Result<Option<Loaded>>;
+    /// What the key table needs of the keys that have these secrets, in one question; secrets that
+    /// are not there are left out, and a key that has several of them comes once.
+    async fn load_by_secrets(&self, secrets: &[PublicId]) -> Result<Vec<Loaded>>;
     /// The public ids of all secrets, for the set that stops unknown ones.
     async fn public_ids(&self) -> Result<Vec<PublicId>>;
     /// Notes when secrets were last used; never moves a time back, and tells the change feed
@@ -195,16 +194,8 @@ pub trait Store: Send + Sync + 'static {
     async fn listen(&self) -> Result<Box<dyn Feed>>;
 }
 
-/// Opens the store. A SQLite file is made where there is none; a Postgres server need not be
-/// reachable yet: connections are made when they are needed.
-pub async fn open(location: &StoreLocation) -> Result<Arc<dyn Store>> {
-    Ok(match location {
-        StoreLocation::Sqlite(path) => Arc::new(sqlite::SqliteStore::open(path).await?),
-        StoreLocation::Postgres(url) => Arc::new(postgres::PostgresStore::open(url)?),
-    })
-}
-
 /// The environment as the stores write it.
+#[expect(dead_code, reason = "both stores read it")]
 fn environment(text: &str) -> Result<Environment> {
     text.parse().map_err(|()| StoreError::Corrupt(format!("environment {text:?}")))
 }

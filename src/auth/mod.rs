@@ -1,0 +1,1 @@
+//! From a string to a key that may call: the key table, verification, minting.

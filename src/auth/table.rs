@@ -1,0 +1,453 @@
+//! The key table: what was read of the store, ready for the hot path.
+//!
+//! Three maps: secrets by public id, keys, owners. An entry of a secret leads to its key's entry,
+//! that to its owner's and its parent's, so that a change of one record changes one entry however
+//! many others depend on it. What a key has counted stands in its entry and outlives every change
+//! of its record. Only [`super::sync`] writes records here; requests read, and set digests.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+
+use crate::domain::{
+    Catalogue, Environment, Key, KeyId, Limit, Owner, OwnerId, PublicId, ScopeSet, Secret,
+};
+use crate::key::hash::Digest;
+use crate::limit::window::Counters;
+use crate::store::Loaded;
+
+/// Milliseconds of a monotonic clock that began with the table, and of the wall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// For ages and windows.
+    pub monotonic_ms: u64,
+    /// For ends: milliseconds since the Unix epoch.
+    pub wall_ms: i64,
+}
+
+/// The part of the configuration that keys are compiled with. A new generation compiles anew.
+#[derive(Clone, Debug)]
+pub struct KeyPolicy {
+    /// Grows with every reload.
+    pub generation: u64,
+    /// The scopes that bits stand for.
+    pub catalogue: Catalogue,
+    /// For keys without limits of their own.
+    pub per_key: Vec<Limit>,
+    /// Whether test keys count.
+    pub test_keys_count: bool,
+}
+
+/// An end by the wall clock that stays reached once it was seen: a clock that jumps back revives
+/// nothing.
+#[derive(Debug)]
+pub struct Expiry {
+    at_ms: Option<i64>,
+    seen: AtomicBool,
+}
+
+/// An owner in the table.
+#[derive(Debug)]
+pub struct OwnerEntry {
+    /// Its id.
+    pub id: OwnerId,
+    disabled: AtomicBool,
+}
+
+/// A key in the table.
+pub struct KeyEntry {
+    /// Its id.
+    pub id: KeyId,
+    /// The key that bounds it.
+    pub parent: Option<Arc<KeyEntry>>,
+    record: ArcSwap<KeyRecord>,
+    counters: Mutex<Counters>,
+}
+
+/// One reading of a key's row, compiled.
+pub struct KeyRecord {
+    /// The row.
+    pub key: Key,
+    /// Its owner.
+    pub owner: Arc<OwnerEntry>,
+    /// When it ends by itself.
+    pub expiry: Expiry,
+    /// Its scopes over the catalogue.
+    pub scopes: ScopeSet,
+    /// Whether its requests are counted at all.
+    pub counted: bool,
+    /// The limits that count for it.
+    pub limits: Vec<Limit>,
+    /// Its secrets' ids.
+    pub secrets: Vec<PublicId>,
+    /// What the upstream is told.
+    pub identity: Identity,
+    generation: u64,
+}
+
+/// The values of the identity headers, ready to be cloned by reference count.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The key's id.
+    pub key_id: HeaderValue,
+    /// Its name.
+    pub key_name: HeaderValue,
+    /// Its owner's id.
+    pub owner: HeaderValue,
+    /// Its scopes as granted, space-separated.
+    pub scopes: HeaderValue,
+    /// `live` or `test`.
+    pub env: HeaderValue,
+    /// Its parent's id.
+    pub parent: Option<HeaderValue>,
+}
+
+/// A secret in the table.
+pub struct SecretEntry {
+    /// Its public id.
+    pub id: PublicId,
+    /// Whose it is.
+    pub key: Arc<KeyEntry>,
+    /// The Argon2id PHC string.
+    pub phc: String,
+    /// The end of its grace.
+    pub expiry: Expiry,
+    /// Whether it was ended for good.
+    pub revoked: bool,
+    digest: OnceLock<Digest>,
+    read_at_ms: u64,
+    refresh_asked: AtomicBool,
+    used_minute: AtomicI64,
+    flushed_minute: AtomicI64,
+}
+
+/// Everything that is held of the store.
+#[derive(Default)]
+pub struct KeyTable {
+    secrets: papaya::HashMap<PublicId, Arc<SecretEntry>>,
+    keys: papaya::HashMap<KeyId, Arc<KeyEntry>>,
+    owners: papaya::HashMap<OwnerId, Arc<OwnerEntry>>,
+    existing: RwLock<HashSet<u64>>,
+}
+
+impl Expiry {
+    fn new(at_ms: Option<i64>) -> Self {
+        Self { at_ms, seen: AtomicBool::new(false) }
+    }
+
+    /// Whether the end is reached, or was once.
+    pub fn is_over(&self, wall_ms: i64) -> bool {
+        let Some(at_ms) = self.at_ms else { return false };
+        if at_ms <= wall_ms {
+            self.seen.store(true, Ordering::Relaxed);
+        }
+        self.seen.load(Ordering::Relaxed)
+    }
+
+    /// The end in milliseconds since the Unix epoch.
+    pub fn at_ms(&self) -> Option<i64> {
+        self.at_ms
+    }
+}
+
+impl OwnerEntry {
+    /// Whether its keys are refused.
+    pub fn is_disabled(&self) -> bool {
+        self.disabled.load(Ordering::Acquire)
+    }
+}
+
+impl KeyRecord {
+    fn compile(
+        key: Key,
+        secrets: Vec<PublicId>,
+        owner: Arc<OwnerEntry>,
+        policy: &KeyPolicy,
+    ) -> Self {
+        let limits = if key.limits.is_empty() { &policy.per_key } else { &key.limits };
+        Self {
+            expiry: Expiry::new(key.expires_at.map(|at| at.as_millisecond())),
+            scopes: policy.catalogue.granted(&key.scopes),
+            counted: key.environment == Environment::Live || policy.test_keys_count,
+            limits: limits.clone(),
+            identity: Identity::of(&key),
+            generation: policy.generation,
+            secrets,
+            owner,
+            key,
+        }
+    }
+}
+
+impl Identity {
+    fn of(key: &Key) -> Self {
+        Self {
+            key_id: header_value(key.id.as_str()),
+            key_name: header_value(&key.name),
+            owner: header_value(key.owner_id.as_str()),
+            scopes: header_value(&key.scopes.join(" ")),
+            env: HeaderValue::from_static(key.environment.name()),
+            parent: key.parent_id.as_ref().map(|id| header_value(id.as_str())),
+        }
+    }
+}
+
+/// Names are free of control characters when they are minted; what a hand wrote into the store
+/// and no header can carry is left empty rather than refused.
+fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text)
+        .or_else(|_| HeaderValue::from_bytes(text.as_bytes()))
+        .unwrap_or(HeaderValue::from_static(""))
+}
+
+impl KeyEntry {
+    /// The key's record, compiled for the policy in force.
+    pub fn record(&self, policy: &KeyPolicy) -> arc_swap::Guard<Arc<KeyRecord>> {
+        let record = self.record.load();
+        if record.generation == policy.generation {
+            return record;
+        }
+        self.recompile(&record, policy);
+        self.record.load()
+    }
+
+    /// One step of the key's counters, under a lock that only its own requests share.
+    pub fn with_counters<T>(&self, step: impl FnOnce(&mut Counters) -> T) -> T {
+        step(&mut self.counters.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Compiles the same row for a new policy, unless it was replaced meanwhile.
+    fn recompile(&self, record: &Arc<KeyRecord>, policy: &KeyPolicy) {
+        let fresh = KeyRecord::compile(
+            record.key.clone(),
+            record.secrets.clone(),
+            Arc::clone(&record.owner),
+            policy,
+        );
+        self.record.compare_and_swap(record, Arc::new(fresh));
+    }
+}
+
+impl SecretEntry {
+    /// The digest, once Argon2 has confirmed the secret.
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.get()
+    }
+
+    /// Remembers the digest of the confirmed secret.
+    pub fn confirm(&self, digest: Digest) {
+        // Two confirmations of one secret have one digest.
+        let _ = self.digest.set(digest);
+    }
+
+    /// When the row was read, by the monotonic clock.
+    pub fn read_at_ms(&self) -> u64 {
+        self.read_at_ms
+    }
+
+    /// Whether this is the first to ask for a fresh reading.
+    pub fn ask_refresh(&self) -> bool {
+        !self.refresh_asked.load(Ordering::Relaxed)
+            && !self.refresh_asked.swap(true, Ordering::Relaxed)
+    }
+
+    /// Lets a refresh be asked for again, after one that failed.
+    pub fn refresh_failed(&self) {
+        self.refresh_asked.store(false, Ordering::Relaxed);
+    }
+
+    /// Notes a use, to the minute. The line is written once a minute, not by every request.
+    pub fn used(&self, wall_ms: i64) {
+        let minute = wall_ms / 60_000;
+        if self.used_minute.load(Ordering::Relaxed) != minute {
+            self.used_minute.store(minute, Ordering::Relaxed);
+        }
+    }
+}
+
+impl KeyTable {
+    /// The entry of a secret.
+    pub fn secret(&self, id: PublicId) -> Option<Arc<SecretEntry>> {
+        self.secrets.pin().get(&id).cloned()
+    }
+
+    /// The entry of a key.
+    pub fn key(&self, id: &KeyId) -> Option<Arc<KeyEntry>> {
+        self.keys.pin().get(id).cloned()
+    }
+
+    /// How many secrets are held.
+    pub fn len(&self) -> usize {
+        self.secrets.len()
+    }
+
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.secrets.is_empty()
+    }
+
+    /// Whether a secret of that id was in the store when it was last looked at.
+    pub fn exists(&self, id: PublicId) -> bool {
+        self.existing.read().unwrap_or_else(PoisonError::into_inner).contains(&id.as_u64())
+    }
+
+    /// Replaces the set of all ids.
+    pub(super) fn set_existing(&self, ids: impl IntoIterator<Item = PublicId>) {
+        let ids = ids.into_iter().map(PublicId::as_u64).collect();
+        *self.existing.write().unwrap_or_else(PoisonError::into_inner) = ids;
+    }
+
+    /// Adds ids to the set of all.
+    pub(super) fn add_existing(&self, ids: impl IntoIterator<Item = PublicId>) {
+        let ids = ids.into_iter().map(PublicId::as_u64);
+        self.existing.write().unwrap_or_else(PoisonError::into_inner).extend(ids);
+    }
+
+    /// Puts a reading of a key with its secrets in force. `parent` is its parent's entry, which
+    /// must be in the table first.
+    pub(super) fn put(
+        &self,
+        loaded: Loaded,
+        parent: Option<Arc<KeyEntry>>,
+        policy: &KeyPolicy,
+        now: Moment,
+    ) {
+        let owner = self.put_owner(&loaded.owner);
+        let secrets: Vec<PublicId> = loaded.key.secrets.iter().map(|secret| secret.id).collect();
+        self.add_existing(secrets.iter().copied());
+        let record = Arc::new(KeyRecord::compile(loaded.key.key, secrets, owner, policy));
+        let id = record.key.id.clone();
+        let entry = match self.key(&id) {
+            Some(entry) => {
+                let before = entry.record.swap(Arc::clone(&record));
+                self.remove_secrets(before.secrets.iter().filter(|id| !record.secrets.contains(id)));
+                entry
+            }
+            None => self.insert_key(id, parent, record),
+        };
+        for secret in loaded.key.secrets {
+            self.put_secret(secret, &entry, now);
+        }
+    }
+
+    fn insert_key(
+        &self,
+        id: KeyId,
+        parent: Option<Arc<KeyEntry>>,
+        record: Arc<KeyRecord>,
+    ) -> Arc<KeyEntry> {
+        let entry = Arc::new(KeyEntry {
+            id: id.clone(),
+            parent,
+            record: ArcSwap::new(record),
+            counters: Mutex::default(),
+        });
+        self.keys.pin().insert(id, Arc::clone(&entry));
+        entry
+    }
+
+    /// A secret keeps its digest as long as its hash is the same.
+    fn put_secret(&self, secret: Secret, key: &Arc<KeyEntry>, now: Moment) {
+        let before = self.secret(secret.id).filter(|before| before.phc == secret.phc);
+        let digest = before.as_ref().and_then(|before| before.digest().copied());
+        let used = before.as_ref().map_or(0, |before| before.used_minute.load(Ordering::Relaxed));
+        let flushed =
+            before.as_ref().map_or(0, |before| before.flushed_minute.load(Ordering::Relaxed));
+        let entry = SecretEntry {
+            id: secret.id,
+            key: Arc::clone(key),
+            phc: secret.phc,
+            expiry: Expiry::new(secret.expires_at.map(|at| at.as_millisecond())),
+            revoked: secret.revoked_at.is_some(),
+            digest: digest.map_or_else(OnceLock::new, OnceLock::from),
+            read_at_ms: now.monotonic_ms,
+            refresh_asked: AtomicBool::new(false),
+            used_minute: AtomicI64::new(used),
+            flushed_minute: AtomicI64::new(flushed),
+        };
+        self.secrets.pin().insert(secret.id, Arc::new(entry));
+    }
+
+    /// Puts a reading of an owner in force for all its keys at once.
+    pub(super) fn put_owner(&self, owner: &Owner) -> Arc<OwnerEntry> {
+        let owners = self.owners.pin();
+        let entry = owners.get_or_insert_with(owner.id.clone(), || {
+            Arc::new(OwnerEntry { id: owner.id.clone(), disabled: AtomicBool::new(owner.disabled) })
+        });
+        entry.disabled.store(owner.disabled, Ordering::Release);
+        Arc::clone(entry)
+    }
+
+    /// Whether an owner of that id has keys in the table.
+    pub(super) fn holds_owner(&self, id: &OwnerId) -> bool {
+        self.owners.pin().contains_key(id)
+    }
+
+    /// Takes a key that is gone from the store out of the table, with its secrets.
+    pub(super) fn remove_key(&self, id: &KeyId) {
+        if let Some(entry) = self.key(id) {
+            self.remove_secrets(entry.record.load().secrets.iter());
+            self.keys.pin().remove(id);
+        }
+    }
+
+    /// Takes secrets that are gone from the store out of the table and the set of all.
+    fn remove_secrets<'a>(&self, ids: impl Iterator<Item = &'a PublicId>) {
+        let secrets = self.secrets.pin();
+        let mut existing = self.existing.write().unwrap_or_else(PoisonError::into_inner);
+        for id in ids {
+            secrets.remove(id);
+            existing.remove(&id.as_u64());
+        }
+    }
+
+    /// The keys that are held.
+    pub(super) fn key_ids(&self) -> Vec<KeyId> {
+        self.keys.pin().keys().cloned().collect()
+    }
+
+    /// The owners that are held.
+    pub(super) fn owner_ids(&self) -> Vec<OwnerId> {
+        self.owners.pin().keys().cloned().collect()
+    }
+
+    /// Uses since the last call: the secret and the minute in milliseconds since the epoch.
+    pub fn take_uses(&self) -> Vec<(PublicId, i64)> {
+        let mut uses = Vec::new();
+        for (id, secret) in &self.secrets.pin() {
+            let minute = secret.used_minute.load(Ordering::Relaxed);
+            if secret.flushed_minute.swap(minute, Ordering::Relaxed) != minute {
+                uses.push((*id, minute * 60_000));
+            }
+        }
+        uses
+    }
+
+    /// Lets the least recently used secrets go until at most `capacity` are held, and the keys
+    /// that nothing refers to any more; what those have counted goes with them.
+    pub(super) fn evict_beyond(&self, capacity: usize) {
+        let excess = self.secrets.len().saturating_sub(capacity);
+        if excess == 0 {
+            return;
+        }
+        let secrets = self.secrets.pin();
+        let mut by_use: Vec<(i64, PublicId)> = secrets
+            .iter()
+            .map(|(id, secret)| (secret.used_minute.load(Ordering::Relaxed), *id))
+            .collect();
+        // One pass makes room for a while: an eighth more than is asked for.
+        let gone = (excess + capacity / 8).min(by_use.len());
+        by_use.select_nth_unstable(gone - 1);
+        for (_, id) in &by_use[..gone] {
+            secrets.remove(id);
+        }
+        let keys = self.keys.pin();
+        let in_use: HashSet<KeyId> = secrets.values().map(|s| s.key.id.clone()).collect();
+        let parents: HashSet<KeyId> =
+            keys.values().filter_map(|key| key.parent.as_ref()).map(|p| p.id.clone()).collect();
+        keys.retain(|id, _| in_use.contains(id) || parents.contains(id));
+    }
+}

@@ -1,0 +1,316 @@
+//! Step 5 of a request's way: whose secret is this, and may its key call at all?
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::failures::Failures;
+use super::pool::{Argon2Pool, PoolError};
+use super::sync::{Found, StoreState, Sync};
+use super::table::{KeyEntry, KeyPolicy, KeyRecord, Moment, SecretEntry};
+use crate::domain::{Limit, PublicId, Reason, Refusal};
+use crate::key::SecretFormat;
+use crate::key::hash::{Digest, DigestKey};
+
+/// Ids that are not known to exist and are asked of the store all the same, per second: one may
+/// have been minted elsewhere a millisecond ago.
+const UNKNOWN_PER_SECOND: u64 = 50;
+
+/// How entries age; from `[cache]` and `[limits]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// After how long an entry is read again.
+    pub ttl: Duration,
+    /// How long the table goes on without the store.
+    pub stale_if_down: Duration,
+    /// 401s per address.
+    pub failed_auth_per_ip: Option<Limit>,
+}
+
+/// Checks secrets: the table first, the store and Argon2 only where it must be.
+pub struct Authenticator {
+    /// The table and what keeps it fresh.
+    pub sync: Arc<Sync>,
+    /// Where Argon2 runs.
+    pub pool: Argon2Pool,
+    failures: Failures,
+    digests: DigestKey,
+    confirming: Mutex<HashMap<PublicId, Arc<tokio::sync::Mutex<()>>>>,
+    unknown: Allowance,
+    counts: Counts,
+}
+
+/// How look-ups ended that found no confirmed secret, for `keygate_key_table_total`. Hits are
+/// counted by each worker for itself, so that they share no cache line.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// The secret had to be confirmed by Argon2.
+    pub misses: AtomicU64,
+    /// No such id.
+    pub unknown: AtomicU64,
+    /// Another string than the confirmed one.
+    pub wrong: AtomicU64,
+}
+
+/// A secret that is known to be right, with its key. Whether the key may call is not said yet.
+pub struct Verified {
+    /// The secret's entry.
+    pub secret: Arc<SecretEntry>,
+    /// Whether its digest was in the table already.
+    pub known: bool,
+}
+
+impl Verified {
+    /// The key's entry.
+    pub fn key(&self) -> &Arc<KeyEntry> {
+        &self.secret.key
+    }
+
+    /// The key's record, if the key, its ancestors and its owner may call at all.
+    ///
+    /// An ancestor that may not has the key refused as if it were revoked itself.
+    pub fn permitted(
+        &self,
+        policy: &KeyPolicy,
+        now: Moment,
+    ) -> Result<arc_swap::Guard<Arc<KeyRecord>>, Reason> {
+        let record = self.key().record(policy);
+        if self.secret.revoked {
+            return Err(Reason::RevokedKey);
+        }
+        alive(&record, now)?;
+        if self.secret.expiry.is_over(now.wall_ms) {
+            return Err(Reason::ExpiredKey);
+        }
+        let mut ancestor = self.key().parent.as_ref();
+        while let Some(key) = ancestor {
+            alive(&key.record(policy), now).map_err(|_| Reason::RevokedKey)?;
+            ancestor = key.parent.as_ref();
+        }
+        if record.owner.is_disabled() {
+            return Err(Reason::OwnerDisabled);
+        }
+        Ok(record)
+    }
+}
+
+fn alive(record: &KeyRecord, now: Moment) -> Result<(), Reason> {
+    if record.key.revoked_at.is_some() {
+        return Err(Reason::RevokedKey);
+    }
+    if record.expiry.is_over(now.wall_ms) {
+        return Err(Reason::ExpiredKey);
+    }
+    if record.key.disabled {
+        return Err(Reason::DisabledKey);
+    }
+    Ok(())
+}
+
+impl Authenticator {
+    /// Puts the parts together.
+    pub fn new(sync: Arc<Sync>, pool: Argon2Pool, digests: DigestKey) -> Self {
+        Self {
+            sync,
+            pool,
+            failures: Failures::default(),
+            digests,
+            confirming: Mutex::default(),
+            unknown: Allowance::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// The counters of look-ups.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Whose secret this is. A known one waits for nothing.
+    pub async fn verify(
+        &self,
+        credential: &[u8],
+        format: &SecretFormat,
+        rules: &Rules,
+        client: IpAddr,
+        now: Moment,
+    ) -> Result<Verified, Refusal> {
+        let parsed = format.parse(credential);
+        if let Some(parsed) = parsed
+            && let Some(secret) = self.sync.table.secret(parsed.id)
+            && let Some(known) = secret.digest()
+            && self.digests.digest(credential).matches(known)
+        {
+            self.current(&secret, rules, now).await?;
+            return Ok(Verified { secret, known: true });
+        }
+        self.verify_unknown(credential, parsed.map(|parsed| parsed.id), rules, client, now).await
+    }
+
+    /// Counts a 401 with a credential against its address.
+    pub fn failed(&self, rules: &Rules, client: IpAddr, now: Moment) {
+        if let Some(limit) = rules.failed_auth_per_ip {
+            self.failures.count(client, limit, now.monotonic_ms);
+        }
+    }
+
+    /// What was not verified before: an address that failed too often is turned away first.
+    async fn verify_unknown(
+        &self,
+        credential: &[u8],
+        id: Option<PublicId>,
+        rules: &Rules,
+        client: IpAddr,
+        now: Moment,
+    ) -> Result<Verified, Refusal> {
+        if let Some(limit) = rules.failed_auth_per_ip
+            && let Err(exceeded) = self.failures.check(client, limit, now.monotonic_ms)
+        {
+            return Err(Refusal::RateLimited {
+                limit,
+                retry_after: exceeded.retry_in_ms.div_ceil(1_000),
+                reset_in_ms: None,
+            });
+        }
+        let id = id.ok_or(Reason::InvalidKey)?;
+        let secret = self.find(id, rules, now).await?;
+        let digest = self.digests.digest(credential);
+        if secret.digest().is_none() {
+            self.counts.misses.fetch_add(1, Ordering::Relaxed);
+            self.confirm(&secret, credential, digest).await?;
+        } else if !secret.digest().is_some_and(|known| digest.matches(known)) {
+            self.counts.wrong.fetch_add(1, Ordering::Relaxed);
+            return Err(Reason::InvalidKey.into());
+        }
+        Ok(Verified { secret, known: false })
+    }
+
+    /// The secret's entry, from the table or the store.
+    async fn find(
+        &self,
+        id: PublicId,
+        rules: &Rules,
+        now: Moment,
+    ) -> Result<Arc<SecretEntry>, Refusal> {
+        if let Some(secret) = self.sync.table.secret(id) {
+            self.current(&secret, rules, now).await?;
+            return Ok(secret);
+        }
+        if self.sync.state() != StoreState::Live && self.sync.settled().await != StoreState::Live {
+            return Err(Reason::StoreUnavailable.into());
+        }
+        if !self.sync.table.exists(id) && !self.unknown.take(UNKNOWN_PER_SECOND, now.monotonic_ms) {
+            self.counts.unknown.fetch_add(1, Ordering::Relaxed);
+            return Err(Reason::InvalidKey.into());
+        }
+        match self.sync.load(id).await {
+            Found::Entry(secret) => Ok(secret),
+            Found::Nothing => {
+                self.counts.unknown.fetch_add(1, Ordering::Relaxed);
+                Err(Reason::InvalidKey.into())
+            }
+            Found::Unavailable => Err(Reason::StoreUnavailable.into()),
+        }
+    }
+
+    /// Whether an entry may be trusted now. With the store in reach it always may, since every
+    /// change is told; an old one is read again on the side.
+    async fn current(&self, secret: &SecretEntry, rules: &Rules, now: Moment) -> Result<(), Reason> {
+        let state = match self.sync.state() {
+            StoreState::Checking => self.sync.settled().await,
+            settled => settled,
+        };
+        match state {
+            StoreState::Away { since_ms }
+                if now.monotonic_ms.saturating_sub(since_ms)
+                    > rules.stale_if_down.as_millis() as u64 =>
+            {
+                Err(Reason::StoreUnavailable)
+            }
+            StoreState::Away { .. } | StoreState::Checking => Ok(()),
+            StoreState::Live => {
+                let age_ms = now.monotonic_ms.saturating_sub(secret.read_at_ms());
+                if age_ms > rules.ttl.as_millis() as u64 {
+                    self.sync.refresh(secret);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Has Argon2 say whether the secret is right: one run a secret, however many ask at once.
+    async fn confirm(
+        &self,
+        secret: &SecretEntry,
+        credential: &[u8],
+        digest: Digest,
+    ) -> Result<(), Refusal> {
+        let gate = self.gate(secret.id);
+        let turn = gate.lock().await;
+        let outcome = match secret.digest() {
+            Some(known) => Ok(digest.matches(known)),
+            None => self.pool.verify(credential, &secret.phc, secret.id).await,
+        };
+        if matches!(outcome, Ok(true)) {
+            secret.confirm(digest);
+        }
+        drop(turn);
+        self.leave(secret.id, &gate);
+        match outcome {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Reason::InvalidKey.into()),
+            Err(PoolError::Full) => Err(Reason::Overloaded.into()),
+            Err(PoolError::Hash(error)) => {
+                tracing::error!(%error, "a secret could not be checked");
+                Err(Reason::InternalError.into())
+            }
+        }
+    }
+
+    fn gate(&self, id: PublicId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut confirming = self.confirming.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(confirming.entry(id).or_default())
+    }
+
+    /// The last one out closes the gate. One that is cut off while it waits leaves it to the next.
+    fn leave(&self, id: PublicId, gate: &Arc<tokio::sync::Mutex<()>>) {
+        let mut confirming = self.confirming.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::strong_count(gate) <= 2 {
+            confirming.remove(&id);
+        }
+    }
+}
+
+/// So many a second and no more; the second begins with the first taken.
+#[derive(Debug, Default)]
+struct Allowance {
+    /// The second in the upper half, how many were taken in it in the lower.
+    taken: AtomicU64,
+}
+
+impl Allowance {
+    fn take(&self, per_second: u64, now_ms: u64) -> bool {
+        let second = now_ms / 1_000;
+        let take = |taken: u64| match (taken >> 32, taken & u64::from(u32::MAX)) {
+            (then, count) if then == second => (count < per_second).then_some(taken + 1),
+            _ => Some((second << 32) | 1),
+        };
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_allowance_is_spent_within_its_second_and_whole_in_the_next() {
+        let allowance = Allowance::default();
+        let taken = |now| (0..100).filter(|_| allowance.take(50, now)).count();
+        assert_eq!(taken(10), 50);
+        assert_eq!(taken(999), 0);
+        assert_eq!(taken(1_000), 50);
+    }
+}

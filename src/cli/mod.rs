@@ -1,0 +1,1 @@
+//! The `keygate` command: parse what was typed, then do it.

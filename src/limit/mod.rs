@@ -1,0 +1,1 @@
+//! Counting requests: exact sliding windows per key, and failed attempts per address.

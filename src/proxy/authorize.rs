@@ -1,0 +1,125 @@
+//! Steps 5 to 8, once the secret is verified: may this key take this route now?
+//!
+//! The one rule: a [`Permit`] is made here and nowhere else, and nothing is forwarded without one.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::plan::Plan;
+use super::route::{Requirement, Route};
+use crate::auth::Verified;
+use crate::auth::table::{KeyRecord, Moment};
+use crate::domain::{Environment, Reason, Refusal};
+use crate::limit::window::{Counters, Rule, Standing};
+
+/// Proof that a request may take its route now.
+pub struct Permit {
+    holder: Option<Holder>,
+    standing: Option<Standing>,
+}
+
+/// Whose request it is, where it is a key's.
+pub struct Holder {
+    /// The key as it was read when the request was let through.
+    pub record: Arc<KeyRecord>,
+    /// The end of the secret's grace, where it is in one: milliseconds since the epoch.
+    pub grace_ends_ms: Option<i64>,
+}
+
+impl Permit {
+    /// Whose request it is; `None` on a public route.
+    pub fn holder(&self) -> Option<&Holder> {
+        self.holder.as_ref()
+    }
+
+    /// How the limit nearest to its end stands; `None` where nothing is counted.
+    pub fn standing(&self) -> Option<Standing> {
+        self.standing
+    }
+}
+
+/// The permit of a public route, which asks for nothing.
+pub fn public(route: &Route) -> Option<Permit> {
+    matches!(route.requirement, Requirement::Public)
+        .then_some(Permit { holder: None, standing: None })
+}
+
+/// A key that passed every check but its limits.
+pub struct Authorized<'a> {
+    verified: &'a Verified,
+    record: Arc<KeyRecord>,
+}
+
+/// Takes a verified key through the checks that consume nothing, in the contract's order: status,
+/// environment, address, scopes.
+pub fn authorize<'a>(
+    verified: &'a Verified,
+    route: &Route,
+    plan: &Plan,
+    client: IpAddr,
+    now: Moment,
+) -> Result<Authorized<'a>, Refusal> {
+    let record = verified.permitted(&plan.policy, now)?;
+    check_environment(&record, route)?;
+    check_address(&record, client)?;
+    check_scopes(&record, route)?;
+    Ok(Authorized { verified, record: arc_swap::Guard::into_inner(record) })
+}
+
+/// Counts the request against the key's limits and the route's: all of them, or none.
+pub fn limit(authorized: Authorized<'_>, route: &Route, now: Moment) -> Result<Permit, Refusal> {
+    let Authorized { verified, record } = authorized;
+    let standing = if record.counted {
+        let admit = |counters: &mut Counters| counters.admit(rules(&record, route), now.monotonic_ms);
+        verified.key().with_counters(admit).map_err(|exceeded| Refusal::RateLimited {
+            limit: exceeded.standing.rule.limit,
+            retry_after: exceeded.retry_in_ms.div_ceil(1_000),
+            reset_in_ms: Some(exceeded.standing.reset_in_ms),
+        })?
+    } else {
+        None
+    };
+    let grace_ends_ms = verified.secret.expiry.at_ms();
+    Ok(Permit { holder: Some(Holder { record, grace_ends_ms }), standing })
+}
+
+/// Test keys may only where the route lets them.
+pub fn check_environment(record: &KeyRecord, route: &Route) -> Result<(), Reason> {
+    if record.key.environment == Environment::Test && !route.allow_test_keys {
+        return Err(Reason::EnvironmentNotAllowed);
+    }
+    Ok(())
+}
+
+/// An empty allowlist allows every address.
+pub fn check_address(record: &KeyRecord, client: IpAddr) -> Result<(), Reason> {
+    let allowed = &record.key.allowed_ips;
+    if allowed.is_empty() || allowed.iter().any(|range| range.contains(client)) {
+        return Ok(());
+    }
+    Err(Reason::IpNotAllowed)
+}
+
+/// One AND; the missing scope is looked for only where there is one.
+pub fn check_scopes(record: &KeyRecord, route: &Route) -> Result<(), Refusal> {
+    match &route.requirement {
+        Requirement::Public => Ok(()),
+        Requirement::All(all, _) if record.scopes.contains_all(all) => Ok(()),
+        Requirement::All(_, each) => {
+            let missing = each.iter().find(|(one, _)| !record.scopes.contains_all(one));
+            let (_, name) = missing.expect("a set that is not contained lacks one of its scopes");
+            Err(Refusal::MissingScope(Arc::clone(name)))
+        }
+        Requirement::Any(any, _) if record.scopes.contains_any(any) => Ok(()),
+        Requirement::Any(_, names) => Err(Refusal::MissingScope(Arc::clone(names))),
+    }
+}
+
+/// The key's limits and the route's.
+pub fn rules<'a>(
+    record: &'a KeyRecord,
+    route: &'a Route,
+) -> impl Iterator<Item = Rule> + Clone + 'a {
+    let own = record.limits.iter().map(|limit| Rule { subject: 0, limit: *limit });
+    own.chain(route.limits.iter().copied())
+}

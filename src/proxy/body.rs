@@ -1,0 +1,161 @@
+//! Bodies on their way through: counted, bounded, never held.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::forward::Stream;
+use crate::domain::{Reason, Refusal};
+
+/// Why a body ended before its end.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the client's body has come to, seen from outside while the upstream reads it.
+#[derive(Default)]
+pub struct Upload {
+    bytes: Cell<u64>,
+    done: Cell<bool>,
+    fault: Cell<Option<Fault>>,
+}
+
+#[derive(Clone, Copy)]
+enum Fault {
+    TooLarge,
+    Broken,
+}
+
+impl Upload {
+    /// Bytes read of the client so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    /// Whether the whole of it was read.
+    pub fn is_done(&self) -> bool {
+        self.done.get()
+    }
+
+    /// Why the client's body could not be read to its end.
+    pub fn fault(&self) -> Option<Refusal> {
+        self.fault.get().map(|fault| match fault {
+            Fault::TooLarge => Reason::BodyTooLarge.into(),
+            Fault::Broken => Refusal::BadRequest("the body is broken off or badly chunked"),
+        })
+    }
+}
+
+/// The client's body as it goes to the upstream: no longer than the route takes, without trailers.
+pub struct ClientBody {
+    /// `None` where the client sent none.
+    inner: Option<Incoming>,
+    left: u64,
+    upload: Rc<Upload>,
+}
+
+impl ClientBody {
+    /// Bounds a body to `max` bytes.
+    pub fn new(inner: Incoming, max: u64, upload: Rc<Upload>) -> Self {
+        let empty = inner.is_end_stream();
+        upload.done.set(empty);
+        Self { inner: (!empty).then_some(inner), left: max, upload }
+    }
+
+    /// No body, for a request that had none and is made once more.
+    pub fn empty_again(&self) -> Self {
+        Self { inner: None, left: 0, upload: Rc::clone(&self.upload) }
+    }
+
+    fn fail(&self, fault: Fault, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.upload.fault.set(Some(fault));
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl Body for ClientBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        loop {
+            let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+            let frame = match ready!(Pin::new(inner).poll_frame(cx)) {
+                None => {
+                    self.upload.done.set(true);
+                    return Poll::Ready(None);
+                }
+                Some(Err(error)) => return self.fail(Fault::Broken, error.into()),
+                Some(Ok(frame)) => frame,
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            let length = data.len() as u64;
+            let Some(left) = self.left.checked_sub(length) else {
+                return self.fail(Fault::TooLarge, "the body is too large".into());
+            };
+            self.left = left;
+            self.upload.bytes.set(self.upload.bytes.get() + length);
+            self.upload.done.set(self.is_end_stream());
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+/// What a client is answered with: our own few bytes, or the upstream's stream.
+#[expect(clippy::large_enum_variant, reason = "nearly every answer is a stream; a box would cost each an allocation")]
+pub enum Outgoing {
+    /// Made here.
+    Full(Option<Bytes>),
+    /// From the upstream.
+    Stream(Stream),
+}
+
+impl Outgoing {
+    /// A body of our own.
+    pub fn full(bytes: Bytes) -> Self {
+        Self::Full((!bytes.is_empty()).then_some(bytes))
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream(stream) => Pin::new(stream).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Full(bytes) => bytes.is_none(),
+            Self::Stream(stream) => stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Stream(stream) => stream.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The steps of a request's way, said in words.

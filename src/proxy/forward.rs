@@ -1,0 +1,323 @@
+//! Step 9: the request goes to the upstream, and its answer comes back as it streams.
+//!
+//! Nothing gets here without a [`Permit`]. A request that no connection took goes to the next
+//! target; one that may have been read there, only if it can be asked twice (RFC 9110 section
+//! 9.2.2) and has no body that is gone.
+
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::authorize::Permit;
+use super::body::{BodyError, ClientBody, Outgoing};
+use super::headers::{self, Outbound, Trace};
+use super::meter::Meter;
+use super::route::Route;
+use super::upstream::{Lease, TargetPool};
+use super::worker::Adopted;
+use crate::domain::{Environment, Reason, Refusal};
+
+/// A connection that was idle for longer may just be closed by its upstream.
+const FRESH_MS: u64 = 1_000;
+
+/// What of a request was decided on its way here.
+pub struct Decided<'a> {
+    /// The route taken.
+    pub route: &'a Route,
+    /// The path that was matched.
+    pub path: &'a str,
+    /// Which credential headers held the key.
+    pub held_in: u64,
+    /// The request's names.
+    pub trace: &'a Trace,
+}
+
+/// Why one target did not answer.
+enum Failure {
+    /// Nothing of the request was read there: it may go elsewhere.
+    NotSent(Request<ClientBody>, String),
+    /// The connection broke before anything came back.
+    Lost(String),
+    /// The upstream's time is over.
+    Overdue,
+}
+
+/// Sends a permitted request to its upstream; the answer's head, with its body streaming behind.
+pub async fn forward(
+    permit: &Permit,
+    decided: &Decided<'_>,
+    adopted: &Adopted,
+    request: Request<Incoming>,
+    meter: &mut Meter,
+) -> Result<Response<Outgoing>, Refusal> {
+    let test = permit.holder().is_some_and(|h| h.record.key.environment == Environment::Test);
+    let targets = adopted.targets(decided.route.upstream, test);
+    let mut request = to_upstream(permit, decided, adopted, request, meter);
+    let mut attempts = targets.attempts();
+    loop {
+        let pool = targets.next();
+        attempts -= 1;
+        meter.sent_to(pool);
+        let again = if attempts > 0 { Again::of(&request) } else { None };
+        request = match send(request, pool, decided.route.timeout_ms, meter).await {
+            Ok((response, _)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                tracing::warn!("the upstream switched protocols unasked");
+                return Err(Reason::UpstreamUnavailable.into());
+            }
+            Ok((response, lease)) => {
+                meter.answered();
+                return Ok(answer(response, lease, decided.route.timeout_ms));
+            }
+            Err(_) if let Some(refusal) = meter.upload().fault() => return Err(refusal),
+            Err(Failure::Overdue) => return Err(Reason::UpstreamTimeout.into()),
+            Err(Failure::NotSent(request, _)) if attempts > 0 => request,
+            Err(Failure::Lost(_)) if let Some(again) = again => again.request(),
+            Err(Failure::NotSent(_, cause) | Failure::Lost(cause)) => {
+                let upstream = &adopted.plan.upstreams[decided.route.upstream].upstream.name;
+                let target = pool.target().authority.as_str();
+                tracing::warn!(upstream, target, cause, "the upstream did not answer");
+                return Err(Reason::UpstreamUnavailable.into());
+            }
+        };
+    }
+}
+
+/// The request as the upstream gets it: the path that was matched, our headers, a bounded body.
+fn to_upstream(
+    permit: &Permit,
+    decided: &Decided<'_>,
+    adopted: &Adopted,
+    request: Request<Incoming>,
+    meter: &Meter,
+) -> Request<ClientBody> {
+    let (mut parts, body) = request.into_parts();
+    let host = adopted.plan.upstreams[decided.route.upstream].targets.first().map(|t| &t.host);
+    if let Some(authority) = parts.uri.authority()
+        && let Ok(value) = authority.as_str().parse()
+    {
+        // RFC 9112 section 3.2.2: the target's own authority stands in Host's place.
+        parts.headers.insert(http::header::HOST, value);
+    }
+    headers::to_upstream(
+        &mut parts.headers,
+        &Outbound {
+            plan: &adopted.plan,
+            route: decided.route,
+            connection: meter.connection(),
+            holder: permit.holder(),
+            held_in: decided.held_in,
+            trace: decided.trace,
+            authority: host,
+        },
+    );
+    parts.uri = upstream_uri(&parts.uri, decided.path, decided.route.strip);
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
+    let body = ClientBody::new(body, decided.route.max_body, Rc::clone(meter.upload()));
+    Request::from_parts(parts, body)
+}
+
+/// The matched path without what the route strips, and the query as it came. Where that is what the
+/// client wrote, its own bytes are used again.
+fn upstream_uri(uri: &Uri, path: &str, strip: usize) -> Uri {
+    let given = uri.path_and_query();
+    if let Some(given) = given
+        && strip == 0
+        && given.path() == path
+    {
+        return given.clone().into();
+    }
+    let stripped = match &path[strip..] {
+        "" => "/",
+        rest => rest,
+    };
+    let text = match given.and_then(PathAndQuery::query) {
+        Some(query) => format!("{stripped}?{query}"),
+        None => stripped.to_owned(),
+    };
+    let target = PathAndQuery::from_maybe_shared(Bytes::from(text));
+    target.expect("a path that was matched is a path").into()
+}
+
+/// A request that can be made once more: idempotent, and without a body.
+struct Again {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: ClientBody,
+}
+
+impl Again {
+    fn of(request: &Request<ClientBody>) -> Option<Self> {
+        (request.method().is_idempotent() && request.body().is_end_stream()).then(|| Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            headers: request.headers().clone(),
+            body: request.body().empty_again(),
+        })
+    }
+
+    fn request(self) -> Request<ClientBody> {
+        let mut request = Request::new(self.body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.headers_mut() = self.headers;
+        request
+    }
+}
+
+/// Sends a request on the first connection that takes it: kept ones first, then a new one.
+async fn send(
+    mut request: Request<ClientBody>,
+    pool: &Rc<TargetPool>,
+    timeout_ms: u64,
+    meter: &Meter,
+) -> Result<(Response<Incoming>, Lease), Failure> {
+    meter.connection().set_deadline(meter.worker().now_ms() + timeout_ms);
+    loop {
+        let mut lease = match pool.take(meter.worker().now_ms()).await {
+            Some(lease) => lease,
+            None => match pool.connect().await {
+                Ok(lease) => lease,
+                Err(error) => return Err(Failure::NotSent(request, error.to_string())),
+            },
+        };
+        let may_be_stale = lease.idle_ms.is_some_and(|idle_ms| idle_ms > FRESH_MS);
+        let again = may_be_stale.then(|| Again::of(&request)).flatten();
+        let reused = lease.idle_ms.is_some();
+        let sent = in_time(lease.sender.try_send_request(request), meter).await;
+        request = match sent {
+            None => return Err(Failure::Overdue),
+            Some(Ok(response)) => return Ok((response, lease)),
+            Some(Err(mut error)) => match (error.take_message(), again) {
+                (Some(request), _) if reused => request,
+                (Some(request), _) => {
+                    return Err(Failure::NotSent(request, error.into_error().to_string()));
+                }
+                (None, Some(again)) => again.request(),
+                (None, None) => return Err(Failure::Lost(error.into_error().to_string())),
+            },
+        };
+    }
+}
+
+/// What a future gives before the connection's deadline; `None` when that passes first.
+async fn in_time<T>(future: impl Future<Output = T>, meter: &Meter) -> Option<T> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(value) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(value));
+        }
+        if meter.connection().is_overdue(meter.worker().now_ms()) {
+            return Poll::Ready(None);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// The answer's head without what is not the client's, and its body as a stream.
+fn answer(response: Response<Incoming>, lease: Lease, timeout_ms: u64) -> Response<Outgoing> {
+    let (mut parts, inner) = response.into_parts();
+    headers::to_client(&mut parts.headers);
+    parts.extensions.clear();
+    let stream = Stream { inner, lease: Some(lease), timeout_ms, meter: None };
+    Response::from_parts(parts, Outgoing::Stream(stream))
+}
+
+/// An upstream's body on its way to the client. At its end the connection is given back; dropped
+/// before, it is closed.
+pub struct Stream {
+    inner: Incoming,
+    lease: Option<Lease>,
+    timeout_ms: u64,
+    meter: Option<Meter>,
+}
+
+impl Stream {
+    /// Hands it the request's account, which ends with it.
+    pub fn account(&mut self, meter: Meter) {
+        if self.inner.is_end_stream() {
+            self.give_back(&meter);
+        }
+        meter.connection().set_deadline(meter.worker().now_ms() + self.timeout_ms);
+        self.meter = Some(meter);
+    }
+
+    /// A connection whose request is still being uploaded is not kept.
+    fn give_back(&mut self, meter: &Meter) {
+        if let Some(lease) = self.lease.take()
+            && meter.upload().is_done()
+        {
+            lease.give_back(meter.worker().now_ms());
+        }
+    }
+
+    fn ended(&mut self) {
+        if let Some(meter) = self.meter.take() {
+            self.give_back(&meter);
+        }
+    }
+}
+
+impl Body for Stream {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        if let Some(meter) = &this.meter
+            && meter.connection().is_overdue(meter.worker().now_ms())
+        {
+            return Poll::Ready(Some(Err("the upstream stopped sending".into())));
+        }
+        let Some(frame) = ready!(Pin::new(&mut this.inner).poll_frame(cx)) else {
+            this.ended();
+            return Poll::Ready(None);
+        };
+        if let (Ok(frame), Some(meter)) = (&frame, &mut this.meter) {
+            meter.sent_out(frame.data_ref().map_or(0, Bytes::len) as u64);
+            meter.connection().set_deadline(meter.worker().now_ms() + this.timeout_ms);
+        }
+        if this.inner.is_end_stream() {
+            this.ended();
+        }
+        Poll::Ready(Some(frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_upstream_gets_the_matched_path_and_the_query_as_it_came() {
+        for (given, path, strip, sent) in [
+            ("/a/b?x=%41", "/a/b", 0, "/a/b?x=%41"),
+            ("/%61/b?x", "/a/b", 0, "/a/b?x"),
+            ("http://host/a/b?x", "/a/b", 0, "/a/b?x"),
+            ("/api/a", "/api/a", 4, "/a"),
+            ("/api?x", "/api", 4, "/?x"),
+        ] {
+            let uri: Uri = given.parse().unwrap();
+            assert_eq!(upstream_uri(&uri, path, strip).to_string(), sent, "{given}");
+        }
+    }
+}

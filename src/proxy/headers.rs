@@ -1,0 +1,306 @@
+//! Step 9: which headers go on, which are taken off, which are set.
+//!
+//! The one rule: everything that could be ours is taken off first, in any spelling, and what is ours
+//! is set last, so that no client can say it for us.
+
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderValue};
+
+use super::authorize::Holder;
+use super::credential;
+use super::gate::Connection;
+use super::plan::{IdentityNames, Plan};
+use super::route::Route;
+use crate::key::SecretFormat;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const PROXY_AUTHENTICATE: HeaderName = HeaderName::from_static("proxy-authenticate");
+const PROXY_AUTHORIZATION: HeaderName = HeaderName::from_static("proxy-authorization");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// Kept from the client where it is well-formed, made where it is not.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Hop-by-hop (RFC 9110 section 7.6.1), and framing, which the HTTP library writes anew.
+const HOP_BY_HOP: [HeaderName; 10] = [
+    CONNECTION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    HTTP2_SETTINGS,
+];
+/// What a client says of itself and no trusted proxy confirmed, and what could make an upstream
+/// take another method or length than was checked.
+const UNTRUSTED: [HeaderName; 9] = [
+    FORWARDED,
+    X_REAL_IP,
+    TRACESTATE,
+    EXPECT,
+    CONTENT_LENGTH,
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+    HeaderName::from_static("x-original-method"),
+];
+
+/// One request's names: `traceparent` (W3C Trace Context) and, cut out of it, a request id.
+pub struct Trace {
+    /// `X-Request-Id`.
+    pub request_id: HeaderValue,
+    traceparent: HeaderValue,
+}
+
+impl Trace {
+    /// Takes the client's request id if it is 1 to 64 of `[A-Za-z0-9._-]`, else the trace's own.
+    pub fn new(headers: &HeaderMap, random: [u8; 24]) -> Self {
+        let text = Bytes::from(traceparent(random));
+        let own = || HeaderValue::from_maybe_shared(text.slice(3..35));
+        let given = headers.get(X_REQUEST_ID).filter(|id| is_request_id(id.as_bytes()));
+        Self {
+            request_id: given.cloned().unwrap_or_else(|| own().expect("hex is a header's value")),
+            traceparent: HeaderValue::from_maybe_shared(text).expect("hex is a header's value"),
+        }
+    }
+}
+
+/// `00-{trace id}-{parent id}-00`: the trace is begun here and not sampled.
+fn traceparent(random: [u8; 24]) -> Vec<u8> {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut text = Vec::with_capacity(55);
+    text.extend_from_slice(b"00-");
+    for (place, byte) in random.iter().enumerate() {
+        if place == 16 {
+            text.push(b'-');
+        }
+        text.push(HEX[usize::from(byte >> 4)]);
+        text.push(HEX[usize::from(byte & 15)]);
+    }
+    text.extend_from_slice(b"-00");
+    text
+}
+
+fn is_request_id(id: &[u8]) -> bool {
+    let part = |b: &u8| b.is_ascii_alphanumeric() || b"._-".contains(b);
+    (1..=64).contains(&id.len()) && id.iter().all(part)
+}
+
+/// What of a request and its connection decides its headers.
+pub struct Outbound<'a> {
+    /// The configuration in force.
+    pub plan: &'a Plan,
+    /// The route taken.
+    pub route: &'a Route,
+    /// The client's connection.
+    pub connection: &'a Connection,
+    /// Whose request it is.
+    pub holder: Option<&'a Holder>,
+    /// Which configured credential headers held the key, one bit each.
+    pub held_in: u64,
+    /// The request's names.
+    pub trace: &'a Trace,
+    /// What `Host` says where the client gave none.
+    pub authority: Option<&'a HeaderValue>,
+}
+
+/// Makes a client's headers the upstream's.
+pub fn to_upstream(headers: &mut HeaderMap, outbound: &Outbound<'_>) {
+    remove_hop_by_hop(headers);
+    remove_credentials(headers, outbound);
+    remove_forgeries(headers, &outbound.plan.identity, outbound.route.underscore_headers);
+    for (name, value) in &outbound.plan.upstreams[outbound.route.upstream].upstream.set_headers {
+        headers.insert(name.clone(), value.clone());
+    }
+    set_forwarded(headers, outbound);
+    if let Some(holder) = outbound.holder {
+        set_identity(headers, &outbound.plan.identity, holder);
+    }
+}
+
+/// Makes an upstream's headers the client's.
+pub fn to_client(headers: &mut HeaderMap) {
+    remove_hop_by_hop(headers);
+}
+
+/// Those that `Connection` names go too, but for the ones that a client may not take away: the
+/// framing is dropped anyway, and ours are set later.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+            .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Takes off every configured header that held the key; on a public route, where none was looked
+/// for, every one that holds a string of a key's form.
+fn remove_credentials(headers: &mut HeaderMap, outbound: &Outbound<'_>) {
+    let keys = &outbound.plan.config.keys;
+    for (place, name) in keys.headers.iter().enumerate() {
+        let held = outbound.held_in & (1 << place) != 0;
+        if held || (outbound.holder.is_none() && holds_secret(headers, name, &keys.format)) {
+            headers.remove(name);
+        }
+    }
+}
+
+fn holds_secret(headers: &HeaderMap, name: &HeaderName, format: &SecretFormat) -> bool {
+    let texts = headers.get_all(name).iter().filter_map(|v| credential::text_of(name, v));
+    texts.into_iter().any(|text| format.parse(text).is_some())
+}
+
+fn remove_forgeries(headers: &mut HeaderMap, identity: &IdentityNames, underscores: bool) {
+    for name in &UNTRUSTED {
+        headers.remove(name);
+    }
+    let forged = |name: &HeaderName| {
+        let name = name.as_str();
+        let underscore = name.contains('_');
+        (underscore && !underscores)
+            || begins_folded(name, &identity.prefix)
+            || (underscore && is_ours_folded(name))
+    };
+    if headers.keys().any(forged) {
+        let names: Vec<HeaderName> = headers.keys().filter(|name| forged(name)).cloned().collect();
+        for name in names {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Whether a name begins with the prefix, `_` read as `-`. Both are in lower case.
+fn begins_folded(name: &str, prefix: &str) -> bool {
+    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    name.len() >= prefix.len()
+        && name.bytes().zip(prefix.bytes()).all(|(have, want)| fold(have) == fold(want))
+}
+
+/// Whether an upstream that reads `_` as `-` would take the name for one that is ours to set.
+fn is_ours_folded(name: &str) -> bool {
+    let ours = [&X_FORWARDED_FOR, &X_FORWARDED_HOST, &X_FORWARDED_PROTO, &X_REQUEST_ID];
+    ours.iter()
+        .copied()
+        .chain(&UNTRUSTED)
+        .chain(&HOP_BY_HOP)
+        .any(|own| own.as_str().len() == name.len() && begins_folded(name, own.as_str()))
+}
+
+fn set_forwarded(headers: &mut HeaderMap, outbound: &Outbound<'_>) {
+    match headers.get(HOST).cloned() {
+        Some(host) => drop(headers.insert(X_FORWARDED_HOST, host)),
+        None => {
+            headers.remove(X_FORWARDED_HOST);
+            if let Some(authority) = outbound.authority {
+                headers.insert(HOST, authority.clone());
+            }
+        }
+    }
+    headers.insert(X_FORWARDED_FOR, outbound.connection.client_value.clone());
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(X_REQUEST_ID, outbound.trace.request_id.clone());
+    headers.insert(TRACEPARENT, outbound.trace.traceparent.clone());
+}
+
+fn set_identity(headers: &mut HeaderMap, names: &IdentityNames, holder: &Holder) {
+    let identity = &holder.record.identity;
+    headers.insert(names.key_id.clone(), identity.key_id.clone());
+    headers.insert(names.key_name.clone(), identity.key_name.clone());
+    headers.insert(names.owner.clone(), identity.owner.clone());
+    headers.insert(names.scopes.clone(), identity.scopes.clone());
+    headers.insert(names.env.clone(), identity.env.clone());
+    if let Some(parent) = &identity.parent {
+        headers.insert(names.parent.clone(), parent.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names_left(given: &[(&'static str, &'static str)], underscores: bool) -> Vec<String> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in given {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let identity = IdentityNames::under("x-auth-");
+        remove_hop_by_hop(&mut headers);
+        remove_forgeries(&mut headers, &identity, underscores);
+        headers.keys().map(|name| name.as_str().to_owned()).collect()
+    }
+
+    #[test]
+    fn hop_by_hop_headers_and_those_that_connection_names_go() {
+        let given = [
+            ("connection", "keep-alive, X-Secret ,host, content-length"),
+            ("x-secret", "a"),
+            ("keep-alive", "5"),
+            ("te", "trailers"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "x"),
+            ("transfer-encoding", "chunked"),
+            ("host", "a"),
+            ("accept", "b"),
+        ];
+        assert_eq!(names_left(&given, false), ["host", "accept"]);
+    }
+
+    #[test]
+    fn what_could_pass_for_ours_goes_in_every_spelling() {
+        let given = [
+            ("x-auth-key-id", "a"),
+            ("x_auth_key_id", "a"),
+            ("x-auth_owner", "a"),
+            ("x-auth-anything", "a"),
+            ("x_forwarded_for", "a"),
+            ("x-http-method-override", "DELETE"),
+            ("x_http_method_override", "DELETE"),
+            ("x-authority", "stays"),
+            ("under_score", "a"),
+        ];
+        assert_eq!(names_left(&given, false), ["x-authority"]);
+        assert_eq!(names_left(&given, true), ["x-authority", "under_score"]);
+    }
+
+    #[test]
+    fn a_request_id_of_the_client_is_kept_where_it_is_well_formed() {
+        let trace = |id: &'static str| {
+            let headers = HeaderMap::from_iter([(X_REQUEST_ID, HeaderValue::from_static(id))]);
+            Trace::new(&headers, [0xab; 24]).request_id
+        };
+        assert_eq!(trace("my-id_1.2"), "my-id_1.2");
+        for wrong in ["", "a b", "é", "x".repeat(65).leak()] {
+            assert_eq!(trace(wrong), "ab".repeat(16), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_traceparent_has_the_form_of_the_w3c() {
+        let trace = Trace::new(&HeaderMap::new(), [0x1f; 24]);
+        let expected = format!("00-{}-{}-00", "1f".repeat(16), "1f".repeat(8));
+        assert_eq!(trace.traceparent, *expected);
+    }
+}

@@ -1,0 +1,188 @@
+//! What is kept of a request while it lasts, and booked when it ends, however it ends.
+//!
+//! A [`Meter`] is made with the request and dropped with its answer's last byte, or when the client
+//! leaves before: dropping it is what counts and logs, so nothing that was begun is forgotten.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::{HeaderValue, Method, Request};
+use hyper::body::Incoming;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::body::Upload;
+use super::gate::{Connection, Waiting};
+use super::headers::Trace;
+use super::upstream::TargetPool;
+use super::worker::{Adopted, Worker};
+use crate::auth::Verified;
+use crate::auth::table::KeyEntry;
+use crate::domain::Reason;
+use crate::telemetry::access_log::{Line, masked};
+
+/// nginx's word for a client that left before it was answered; never sent to anybody.
+const CLIENT_LEFT: u16 = 499;
+
+/// One request's account.
+pub struct Meter {
+    worker: Rc<Worker>,
+    adopted: Rc<Adopted>,
+    connection: Rc<Connection>,
+    begun: Instant,
+    begun_wall_ms: i64,
+    method: Method,
+    /// As the client sent it; masked when it is logged, empty where nothing is.
+    target: String,
+    request_id: HeaderValue,
+    route: Option<usize>,
+    status: Option<u16>,
+    reason: Option<Reason>,
+    holder: Option<Arc<KeyEntry>>,
+    pool: Option<Rc<TargetPool>>,
+    sent: Option<Instant>,
+    overhead_s: Option<f64>,
+    upload: Rc<Upload>,
+    bytes_out: u64,
+}
+
+impl Meter {
+    /// Begins an account.
+    pub fn begin(
+        worker: Rc<Worker>,
+        adopted: Rc<Adopted>,
+        connection: Rc<Connection>,
+        request: &Request<Incoming>,
+        trace: &Trace,
+    ) -> Self {
+        let logged = worker.is_logged(&adopted.plan);
+        Self {
+            connection,
+            adopted,
+            begun: Instant::now(),
+            begun_wall_ms: worker.now().wall_ms,
+            method: request.method().clone(),
+            target: if logged { request.uri().to_string() } else { String::new() },
+            request_id: trace.request_id.clone(),
+            route: None,
+            status: None,
+            reason: None,
+            holder: None,
+            pool: None,
+            sent: None,
+            overhead_s: None,
+            upload: Rc::default(),
+            bytes_out: 0,
+            worker,
+        }
+    }
+
+    /// The route it took, by its place in the configuration.
+    pub fn routed(&mut self, route: usize) {
+        self.route = Some(route);
+    }
+
+    /// Whose it is.
+    pub fn verified(&mut self, verified: &Verified) {
+        if verified.known {
+            self.worker.metrics().table_hits.add(1);
+        }
+        self.holder = Some(Arc::clone(verified.key()));
+    }
+
+    /// It goes to this target now.
+    pub fn sent_to(&mut self, pool: &Rc<TargetPool>) {
+        self.pool = Some(Rc::clone(pool));
+        self.sent = Some(Instant::now());
+    }
+
+    /// The upstream's head has come: what passed before it was sent is the gateway's own time.
+    pub fn answered(&mut self) {
+        let sent = self.sent.unwrap_or(self.begun);
+        self.overhead_s = Some((sent - self.begun).as_secs_f64());
+    }
+
+    /// What the client is answered with.
+    pub fn status(&mut self, status: u16, reason: Option<Reason>) {
+        self.status = Some(status);
+        self.reason = reason;
+    }
+
+    /// So much more of the answer's body has gone out.
+    pub fn sent_out(&mut self, bytes: u64) {
+        self.bytes_out += bytes;
+    }
+
+    /// The client's body as it is read.
+    pub fn upload(&self) -> &Rc<Upload> {
+        &self.upload
+    }
+
+    /// The connection it came on.
+    pub fn connection(&self) -> &Rc<Connection> {
+        &self.connection
+    }
+
+    /// The worker it runs on.
+    pub fn worker(&self) -> &Rc<Worker> {
+        &self.worker
+    }
+
+    fn log(&self, status: u16, duration_s: f64, overhead_s: f64) {
+        let plan = &self.adopted.plan;
+        let route = self.route.map(|index| &plan.router.routes()[index]);
+        let record = self.holder.as_ref().map(|key| key.record(&plan.policy));
+        let key = record.as_ref().map(|record| &record.key);
+        let upstream = route.map(|route| plan.upstreams[route.upstream].upstream.name.as_str());
+        self.worker.log().push(&Line {
+            ts: Timestamp::from_millisecond(self.begun_wall_ms).unwrap_or_default(),
+            request_id: self.request_id.to_str().unwrap_or_default(),
+            client: self.connection.client,
+            method: self.method.as_str(),
+            path: &masked(&self.target, &plan.config.keys.format),
+            route: route.map(|route| &*route.path),
+            status,
+            reason: self.reason,
+            key_id: key.map(|key| key.id.as_str()),
+            owner_id: key.map(|key| key.owner_id.as_str()),
+            env: key.map(|key| key.environment.name()),
+            upstream: self.pool.as_ref().and(upstream),
+            target: self.pool.as_ref().map(|pool| pool.target().authority.as_str()),
+            duration_ms: milliseconds(duration_s),
+            overhead_ms: milliseconds(overhead_s),
+            bytes_in: self.upload.bytes(),
+            bytes_out: self.bytes_out,
+        });
+    }
+
+    /// One line of each counter that the request touches.
+    fn count(&self, status: u16, duration_s: f64, overhead_s: f64) {
+        let metrics = self.worker.metrics();
+        self.adopted.tallies(self.route).count(status);
+        if let Some(reason) = self.reason {
+            metrics.refusals[reason.index()].add(1);
+        }
+        metrics.duration.observe(duration_s);
+        metrics.overhead.observe(overhead_s);
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        let duration_s = self.begun.elapsed().as_secs_f64();
+        let overhead_s = self.overhead_s.unwrap_or(duration_s);
+        let status = self.status.unwrap_or(CLIENT_LEFT);
+        self.count(status, duration_s, overhead_s);
+        if !self.target.is_empty() {
+            self.log(status, duration_s, overhead_s);
+        }
+        self.connection.clear_deadline();
+        self.connection.wait_for(Waiting::Request, self.worker.now_ms());
+    }
+}
+
+/// To the microsecond.
+fn milliseconds(seconds: f64) -> f64 {
+    (seconds * 1e6).round() / 1e3
+}
+

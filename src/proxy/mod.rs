@@ -1,0 +1,1 @@
+//! The data plane: a request's way, from its head to its answer.

@@ -1,0 +1,505 @@
+//! One worker: a thread with its own runtime, listeners, connections and upstream pool.
+//!
+//! Everything here lives on one thread, which is why it may use `Rc` and `RefCell`; the steps get
+//! plain references. What workers share is read-mostly ([`Shared`]).
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use http::{Request, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rand::RngExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::spawn_local;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+
+use super::body::Outgoing;
+use super::gate::{Connection, Gate, Waiting};
+use super::handle::handle;
+use super::headers::{Trace, X_REQUEST_ID};
+use super::meter::Meter;
+use super::plan::{Plan, PlanSource, TargetPlan};
+use super::respond;
+use super::upstream::TargetPool;
+use crate::auth::Authenticator;
+use crate::auth::table::Moment;
+use crate::domain::{Reason, Refusal};
+use crate::telemetry::access_log::{AccessLog, Buffer};
+use crate::telemetry::metrics::{Metrics, StatusTallies, WorkerMetrics};
+
+/// How often overdue connections are looked for: the precision of every timeout.
+const SWEEP: Duration = Duration::from_millis(100);
+/// Pauses accepting after an error that a moment may mend, like too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What the HTTP library may hold of a connection beside the head.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// What all workers share.
+pub struct Shared {
+    /// The configuration in force.
+    pub plan: PlanSource,
+    /// Its generation: looked at by every request, written by a reload.
+    pub generation: AtomicU64,
+    /// Who is calling.
+    pub auth: Authenticator,
+    /// All counters.
+    pub metrics: Metrics,
+    /// Where access log lines go.
+    pub access_log: AccessLog,
+    /// Client connections that are open.
+    pub open_connections: AtomicUsize,
+}
+
+/// What a running worker is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Go on.
+    Serve,
+    /// Take nothing new, and be done by then.
+    Drain(Instant),
+}
+
+/// A worker's own things.
+pub struct Worker {
+    shared: Arc<Shared>,
+    adopted: RefCell<Rc<Adopted>>,
+    metrics: Arc<WorkerMetrics>,
+    log: Buffer,
+    connections: RefCell<Vec<std::rc::Weak<Connection>>>,
+    open: Cell<usize>,
+    draining: Cell<bool>,
+}
+
+/// A plan as this worker has taken it up: counters and pools resolved.
+pub struct Adopted {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    tallies: Vec<Arc<StatusTallies>>,
+    unrouted: Arc<StatusTallies>,
+    upstreams: Vec<(Targets, Option<Targets>)>,
+}
+
+/// Targets that are used in turn.
+pub struct Targets {
+    pools: Vec<Rc<TargetPool>>,
+    turn: Cell<usize>,
+    attempts: usize,
+}
+
+impl Targets {
+    fn new(targets: &[TargetPlan], plan: &super::plan::UpstreamPlan, before: Option<&Adopted>) -> Self {
+        let pool = |target: &TargetPlan| {
+            let kept = before.and_then(|before| before.pool(&target.target));
+            let fresh =
+                || Rc::new(TargetPool::new(target.target.clone(), plan.upstream.connect_timeout));
+            kept.unwrap_or_else(fresh)
+        };
+        let retries = plan.upstream.retries as usize;
+        Self {
+            pools: targets.iter().map(pool).collect(),
+            turn: Cell::new(0),
+            attempts: (retries + 1).min(targets.len()),
+        }
+    }
+
+    /// The next target's pool.
+    pub fn next(&self) -> &Rc<TargetPool> {
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        &self.pools[turn % self.pools.len()]
+    }
+
+    /// How many targets one request may be sent to, at least 1.
+    pub fn attempts(&self) -> usize {
+        self.attempts
+    }
+}
+
+impl Adopted {
+    fn new(plan: Arc<Plan>, metrics: &WorkerMetrics, before: Option<&Self>) -> Self {
+        let tallies = plan.router.routes().iter().map(|route| metrics.route(&route.path)).collect();
+        let upstreams = plan.upstreams.iter().map(|upstream| {
+            let sandbox = (!upstream.sandbox.is_empty())
+                .then(|| Targets::new(&upstream.sandbox, upstream, before));
+            (Targets::new(&upstream.targets, upstream, before), sandbox)
+        });
+        let upstreams = upstreams.collect();
+        Self { tallies, unrouted: metrics.route(&Arc::from("")), upstreams, plan }
+    }
+
+    /// Where requests of an upstream go; those of test keys to its sandbox, if it has one.
+    pub fn targets(&self, upstream: usize, test: bool) -> &Targets {
+        match &self.upstreams[upstream] {
+            (_, Some(sandbox)) if test => sandbox,
+            (targets, _) => targets,
+        }
+    }
+
+    /// The counters of a route, or of what had none.
+    pub fn tallies(&self, route: Option<usize>) -> &StatusTallies {
+        route.map_or(&self.unrouted, |route| &self.tallies[route])
+    }
+
+    fn pools(&self) -> impl Iterator<Item = &Rc<TargetPool>> {
+        let sets = self.upstreams.iter().flat_map(|(live, test)| [Some(live), test.as_ref()]);
+        sets.flatten().flat_map(|targets| &targets.pools)
+    }
+
+    fn pool(&self, target: &crate::config::Target) -> Option<Rc<TargetPool>> {
+        self.pools().find(|pool| pool.target() == target).cloned()
+    }
+}
+
+impl Worker {
+    fn new(shared: Arc<Shared>) -> Rc<Self> {
+        let metrics = shared.metrics.worker();
+        let adopted = Rc::new(Adopted::new(shared.plan.load_full(), &metrics, None));
+        Rc::new(Self {
+            log: Buffer::new(shared.access_log.clone()),
+            adopted: RefCell::new(adopted),
+            metrics,
+            connections: RefCell::default(),
+            open: Cell::new(0),
+            draining: Cell::new(false),
+            shared,
+        })
+    }
+
+    /// The plan in force, taken up if it is new.
+    pub fn adopted(&self) -> Rc<Adopted> {
+        let adopted = Rc::clone(&self.adopted.borrow());
+        if adopted.plan.generation == self.shared.generation.load(Ordering::Acquire) {
+            return adopted;
+        }
+        let plan = self.shared.plan.load_full();
+        let fresh = Rc::new(Adopted::new(plan, &self.metrics, Some(&adopted)));
+        *self.adopted.borrow_mut() = Rc::clone(&fresh);
+        fresh
+    }
+
+    /// Who is calling.
+    pub fn auth(&self) -> &Authenticator {
+        &self.shared.auth
+    }
+
+    /// This worker's counters.
+    pub fn metrics(&self) -> &WorkerMetrics {
+        &self.metrics
+    }
+
+    /// This worker's log lines.
+    pub fn log(&self) -> &Buffer {
+        &self.log
+    }
+
+    /// The time by both clocks.
+    pub fn now(&self) -> Moment {
+        self.shared.auth.sync.now()
+    }
+
+    /// Monotonic milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.shared.auth.sync.monotonic_ms()
+    }
+
+    /// Whether the next request is one of those that are logged.
+    pub fn is_logged(&self, plan: &Plan) -> bool {
+        let sample = plan.config.access_log.sample;
+        sample >= 1.0 || (sample > 0.0 && rand::rng().random::<f64>() < sample)
+    }
+
+    /// Wakes or ends what has waited too long, closes idle upstream connections, and hands over
+    /// log lines.
+    fn sweep(&self) {
+        let now_ms = self.now_ms();
+        let adopted = self.adopted();
+        let server = &adopted.plan.config.server;
+        let over = |since: u64, bound: Duration| now_ms > since + bound.as_millis() as u64;
+        self.connections.borrow_mut().retain(|connection| {
+            let Some(connection) = connection.upgrade() else { return false };
+            match connection.waiting() {
+                (Waiting::Head, since) if over(since, server.header_timeout) => connection.end(),
+                (Waiting::Request, since) if over(since, server.idle_timeout) => connection.end(),
+                _ if connection.is_overdue(now_ms) => connection.wake(),
+                _ => {}
+            }
+            true
+        });
+        adopted.pools().for_each(|pool| pool.sweep(now_ms));
+        self.log.flush();
+    }
+
+    fn wake_all(&self) {
+        for connection in self.connections.borrow().iter().filter_map(std::rc::Weak::upgrade) {
+            connection.wake();
+        }
+    }
+
+    /// Whether one more connection fits; it counts from then on.
+    fn admit(&self) -> bool {
+        let max = self.adopted.borrow().plan.config.server.max_connections;
+        if self.shared.open_connections.fetch_add(1, Ordering::Relaxed) >= max {
+            self.shared.open_connections.fetch_sub(1, Ordering::Relaxed);
+            self.metrics.refused_connections.add(1);
+            return false;
+        }
+        self.open.set(self.open.get() + 1);
+        self.metrics.connections.add(1);
+        true
+    }
+
+    fn left(&self) {
+        self.open.set(self.open.get() - 1);
+        self.shared.open_connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What takes a request its whole way: [`handle`], or a test's own.
+pub trait Handler:
+    AsyncFn(
+        &Worker,
+        &Adopted,
+        Request<Incoming>,
+        &Trace,
+        &mut Meter,
+    ) -> Result<Response<Outgoing>, Refusal>
+    + Copy
+    + 'static
+{
+}
+
+impl<H> Handler for H where
+    H: AsyncFn(
+            &Worker,
+            &Adopted,
+            Request<Incoming>,
+            &Trace,
+            &mut Meter,
+        ) -> Result<Response<Outgoing>, Refusal>
+        + Copy
+        + 'static
+{
+}
+
+/// Serves on the listeners until it is told to drain, and then until all is answered or the time is
+/// up. Runs on a thread of its own, in a local runtime.
+pub async fn run(
+    shared: Arc<Shared>,
+    listeners: Vec<std::net::TcpListener>,
+    orders: watch::Receiver<Order>,
+) -> io::Result<()> {
+    run_with(shared, listeners, orders, handle).await
+}
+
+async fn run_with(
+    shared: Arc<Shared>,
+    listeners: Vec<std::net::TcpListener>,
+    mut orders: watch::Receiver<Order>,
+    handler: impl Handler,
+) -> io::Result<()> {
+    let worker = Worker::new(shared);
+    let mut accepting = Vec::new();
+    for listener in listeners {
+        let listener = TcpListener::from_std(listener)?;
+        accepting.push(spawn_local(accept(Rc::clone(&worker), listener, orders.clone(), handler)));
+    }
+    let mut sweep = interval(SWEEP);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let deadline = loop {
+        tokio::select! {
+            _ = sweep.tick() => worker.sweep(),
+            order = orders.wait_for(|order| *order != Order::Serve) => match order.map(|o| *o) {
+                Ok(Order::Drain(deadline)) => break deadline,
+                // Nobody is left to give orders.
+                _ => break Instant::now(),
+            },
+        }
+    };
+    // The listeners close once what had been accepted by the kernel is taken.
+    for accepting in accepting {
+        let _ = accepting.await;
+    }
+    worker.draining.set(true);
+    worker.wake_all();
+    let drained = async {
+        while worker.open.get() > 0 {
+            sweep.tick().await;
+            worker.sweep();
+        }
+    };
+    if timeout_at(deadline, drained).await.is_err() {
+        tracing::warn!(open = worker.open.get(), "the drain timeout is over: cutting what is left");
+    }
+    worker.log.flush();
+    Ok(())
+}
+
+async fn accept(
+    worker: Rc<Worker>,
+    listener: TcpListener,
+    mut orders: watch::Receiver<Order>,
+    handler: impl Handler,
+) {
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => take_in(&worker, stream, peer, handler),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            _ = orders.wait_for(|order| *order != Order::Serve) => break,
+        }
+    }
+    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+        take_in(&worker, stream, peer, handler);
+    }
+}
+
+fn take_in(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, handler: impl Handler) {
+    if !worker.admit() {
+        tracing::debug!("a connection beyond server.max_connections was closed");
+        return;
+    }
+    let connection = Rc::new(Connection::new(peer.ip(), worker.now_ms()));
+    worker.connections.borrow_mut().push(Rc::downgrade(&connection));
+    spawn_local(serve_connection(Rc::clone(worker), stream, connection, handler));
+}
+
+/// One client connection, from its first byte to its end.
+async fn serve_connection(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    connection: Rc<Connection>,
+    handler: impl Handler,
+) {
+    // Without it answers are only slower.
+    let _ = stream.set_nodelay(true);
+    let max_head = worker.adopted.borrow().plan.config.server.max_header_bytes;
+    let clock = Rc::clone(&worker);
+    let gate = Gate::new(stream, Rc::clone(&connection), max_head, move || clock.now_ms());
+    let service = service_fn(|request| {
+        let refused = connection.begin_request();
+        serve(Rc::clone(&worker), Rc::clone(&connection), refused, request, handler)
+    });
+    let mut serving = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .max_buf_size(READ_BUFFER.max(max_head + READ_BUFFER))
+            .serve_connection(TokioIo::new(gate), service)
+    );
+    let mut told = false;
+    poll_fn(|cx| {
+        connection.runs_in(cx);
+        if connection.is_ended() {
+            return Poll::Ready(());
+        }
+        if worker.draining.get() && !told {
+            told = true;
+            serving.as_mut().graceful_shutdown();
+        }
+        // How a connection broke is its client's business.
+        serving.as_mut().poll(cx).map(drop)
+    })
+    .await;
+    worker.left();
+}
+
+/// The frame around a request: its names, its account, and what is said of it in the end.
+async fn serve(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    refused: Option<Refusal>,
+    request: Request<Incoming>,
+    handler: impl Handler,
+) -> Result<Response<Outgoing>, Infallible> {
+    let adopted = worker.adopted();
+    let trace = Trace::new(request.headers(), rand::rng().random());
+    let has_body = !request.body().is_end_stream();
+    let mut meter = Meter::begin(
+        Rc::clone(&worker),
+        Rc::clone(&adopted),
+        connection,
+        &request,
+        &trace,
+    );
+    let outcome = match refused {
+        Some(refusal) => Err(refusal),
+        None => unharmed(handler(&worker, &adopted, request, &trace, &mut meter)).await,
+    };
+    let mut response = match outcome {
+        Ok(response) => answered(response, meter),
+        Err(refusal) => refuse(&worker, &adopted, &refusal, has_body, meter),
+    };
+    response.headers_mut().insert(X_REQUEST_ID, trace.request_id);
+    Ok(response)
+}
+
+/// A panic costs its request and no other.
+async fn unharmed(
+    handling: impl Future<Output = Result<Response<Outgoing>, Refusal>>,
+) -> Result<Response<Outgoing>, Refusal> {
+    AssertUnwindSafe(handling)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(Reason::InternalError.into()))
+}
+
+fn answered(mut response: Response<Outgoing>, mut meter: Meter) -> Response<Outgoing> {
+    meter.status(response.status().as_u16(), None);
+    if let Outgoing::Stream(stream) = response.body_mut() {
+        stream.account(meter);
+    }
+    response
+}
+
+/// A malformed request, or one whose body nobody has read, ends its connection.
+fn refuse(
+    worker: &Worker,
+    adopted: &Adopted,
+    refusal: &Refusal,
+    has_body: bool,
+    mut meter: Meter,
+) -> Response<Outgoing> {
+    let (reason, now) = (refusal.reason(), worker.now());
+    if counts_against_address(reason) {
+        worker.auth().failed(&adopted.plan.rules, meter.connection().client, now);
+    }
+    let malformed = matches!(reason, Reason::BadRequest | Reason::HeadersTooLarge);
+    let unread = has_body && !meter.upload().is_done();
+    let response =
+        respond::refuse(&adopted.plan.answers, refusal, malformed || unread, now.wall_ms);
+    meter.status(response.status().as_u16(), Some(reason));
+    meter.sent_out(response.body().size_hint().lower());
+    response
+}
+
+/// A credential was given and did not let its bearer in.
+fn counts_against_address(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::InvalidKey
+            | Reason::ExpiredKey
+            | Reason::RevokedKey
+            | Reason::DisabledKey
+            | Reason::OwnerDisabled
+    )
+}
