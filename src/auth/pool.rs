@@ -76,8 +76,7 @@ impl Argon2Pool {
     /// Whether `secret` is what `phc` was made of.
     pub async fn verify(&self, secret: &[u8], phc: &str, id: PublicId) -> Result<bool, PoolError> {
         let (answer, answered) = oneshot::channel();
-        let job =
-            Job { secret: Zeroizing::new(secret.to_vec()), phc: phc.to_owned(), id, answer };
+        let job = Job { secret: Zeroizing::new(secret.to_vec()), phc: phc.to_owned(), id, answer };
         self.counts.waiting.fetch_add(1, Ordering::Relaxed);
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.queue.try_send(job)
         {

@@ -24,7 +24,7 @@ const RETRY: Duration = Duration::from_millis(200);
 /// The longest that one attempt to find out whether the store is there may take.
 const ATTEMPT: Duration = Duration::from_secs(2);
 /// The longest that catching up may take: a million ids are read within a few seconds.
-const CATCH_UP: Duration = Duration::from_secs(60);
+const CATCH_UP: Duration = Duration::from_mins(1);
 /// The deepest family of keys; a longer chain is a cycle made by hand.
 const MAX_DEPTH: usize = 16;
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
+use jiff::Timestamp;
 
 use crate::domain::{
     Catalogue, Environment, Key, KeyId, Limit, Owner, OwnerId, PublicId, ScopeSet, Secret,
@@ -169,7 +170,7 @@ impl KeyRecord {
     ) -> Self {
         let limits = if key.limits.is_empty() { &policy.per_key } else { &key.limits };
         Self {
-            expiry: Expiry::new(key.expires_at.map(|at| at.as_millisecond())),
+            expiry: Expiry::new(key.expires_at.map(Timestamp::as_millisecond)),
             scopes: policy.catalogue.granted(&key.scopes),
             counted: key.environment == Environment::Live || policy.test_keys_count,
             limits: limits.clone(),
@@ -323,7 +324,9 @@ impl KeyTable {
         let entry = match self.key(&id) {
             Some(entry) => {
                 let before = entry.record.swap(Arc::clone(&record));
-                self.remove_secrets(before.secrets.iter().filter(|id| !record.secrets.contains(id)));
+                self.remove_secrets(
+                    before.secrets.iter().filter(|id| !record.secrets.contains(id)),
+                );
                 entry
             }
             None => self.insert_key(id, parent, record),
@@ -360,7 +363,7 @@ impl KeyTable {
             id: secret.id,
             key: Arc::clone(key),
             phc: secret.phc,
-            expiry: Expiry::new(secret.expires_at.map(|at| at.as_millisecond())),
+            expiry: Expiry::new(secret.expires_at.map(Timestamp::as_millisecond)),
             revoked: secret.revoked_at.is_some(),
             digest: digest.map_or_else(OnceLock::new, OnceLock::from),
             read_at_ms: now.monotonic_ms,

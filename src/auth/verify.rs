@@ -217,7 +217,12 @@ impl Authenticator {
 
     /// Whether an entry may be trusted now. With the store in reach it always may, since every
     /// change is told; an old one is read again on the side.
-    async fn current(&self, secret: &SecretEntry, rules: &Rules, now: Moment) -> Result<(), Reason> {
+    async fn current(
+        &self,
+        secret: &SecretEntry,
+        rules: &Rules,
+        now: Moment,
+    ) -> Result<(), Reason> {
         let state = match self.sync.state() {
             StoreState::Checking => self.sync.settled().await,
             settled => settled,

@@ -1,1 +1,4 @@
-//! Counting requests: exact sliding windows per key, and failed attempts per address.
+//! Counting requests over exact sliding windows. Time is an argument; whose counter it is, the
+//! caller's to say.
+
+pub mod window;

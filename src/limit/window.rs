@@ -112,7 +112,8 @@ impl Counters {
     /// what was counted.
     fn counter(&mut self, rule: Rule, now_ms: u64) -> &mut Counter {
         let window = rule.limit.window;
-        let found = self.counters.iter().position(|c| c.subject == rule.subject && c.window == window);
+        let found =
+            self.counters.iter().position(|c| c.subject == rule.subject && c.window == window);
         let place = found.unwrap_or_else(|| {
             self.counters.push(Counter {
                 subject: rule.subject,
@@ -205,7 +206,11 @@ mod tests {
         Rule { subject: 0, limit: text.parse().unwrap() }
     }
 
-    fn admit(counters: &mut Counters, rules: &[Rule], now_ms: u64) -> Result<Option<Standing>, Exceeded> {
+    fn admit(
+        counters: &mut Counters,
+        rules: &[Rule],
+        now_ms: u64,
+    ) -> Result<Option<Standing>, Exceeded> {
         counters.admit(rules.iter().copied(), now_ms)
     }
 

@@ -70,7 +70,8 @@ pub fn authorize<'a>(
 pub fn limit(authorized: Authorized<'_>, route: &Route, now: Moment) -> Result<Permit, Refusal> {
     let Authorized { verified, record } = authorized;
     let standing = if record.counted {
-        let admit = |counters: &mut Counters| counters.admit(rules(&record, route), now.monotonic_ms);
+        let admit =
+            |counters: &mut Counters| counters.admit(rules(&record, route), now.monotonic_ms);
         verified.key().with_counters(admit).map_err(|exceeded| Refusal::RateLimited {
             limit: exceeded.standing.rule.limit,
             retry_after: exceeded.retry_in_ms.div_ceil(1_000),

@@ -431,7 +431,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn in_the_place_of_a_refused_head_a_harmless_one_passes_and_nothing_behind_it() {
-        let sent = b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+        let sent =
+            b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n";
         let (passed, refusal) = passed(sent, 1000).await;
         assert_eq!(passed, PLACEHOLDER);
         assert_eq!(refusal, Some(Refusal::BadRequest("more than one Host")));

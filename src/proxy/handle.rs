@@ -51,8 +51,9 @@ pub async fn handle(
         // 5 to 7: verify, address, scopes.
         let now = worker.now();
         let auth = worker.auth();
-        let verified =
-            auth.verify(credential.text, &plan.config.keys.format, &plan.rules, client, now).await?;
+        let verified = auth
+            .verify(credential.text, &plan.config.keys.format, &plan.rules, client, now)
+            .await?;
         meter.verified(&verified);
         let authorized = authorize::authorize(&verified, route, plan, client, now)?;
         check_length(&request, route)?;

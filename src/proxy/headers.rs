@@ -210,13 +210,12 @@ fn is_ours_folded(name: &str) -> bool {
 }
 
 fn set_forwarded(headers: &mut HeaderMap, outbound: &Outbound<'_>) {
-    match headers.get(HOST).cloned() {
-        Some(host) => drop(headers.insert(X_FORWARDED_HOST, host)),
-        None => {
-            headers.remove(X_FORWARDED_HOST);
-            if let Some(authority) = outbound.authority {
-                headers.insert(HOST, authority.clone());
-            }
+    if let Some(host) = headers.get(HOST).cloned() {
+        headers.insert(X_FORWARDED_HOST, host);
+    } else {
+        headers.remove(X_FORWARDED_HOST);
+        if let Some(authority) = outbound.authority {
+            headers.insert(HOST, authority.clone());
         }
     }
     headers.insert(X_FORWARDED_FOR, outbound.connection.client_value.clone());

@@ -185,4 +185,3 @@ impl Drop for Meter {
 fn milliseconds(seconds: f64) -> f64 {
     (seconds * 1e6).round() / 1e3
 }
-

@@ -98,7 +98,8 @@ impl Plan {
 }
 
 impl IdentityNames {
-    fn under(prefix: &str) -> Self {
+    /// The names under a checked prefix.
+    pub fn under(prefix: &str) -> Self {
         let name = |rest: &str| {
             HeaderName::from_bytes(format!("{prefix}{rest}").as_bytes())
                 .expect("a checked prefix begins a header's name")

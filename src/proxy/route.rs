@@ -4,6 +4,7 @@
 //! fallen back to, because it may ask for less. So a path that is known never needs fewer rights
 //! than its own routes say.
 
+use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
@@ -89,10 +90,9 @@ impl Router {
         let mut paths = matchit::Router::new();
         for (pattern, mut of_path) in by_pattern {
             of_path.allow = Some(of_path.allowed().into());
-            paths.insert(pattern.clone(), of_path).map_err(|error| RouteError {
-                path: pattern,
-                reason: error.to_string(),
-            })?;
+            paths
+                .insert(pattern.clone(), of_path)
+                .map_err(|error| RouteError { path: pattern, reason: error.to_string() })?;
         }
         Ok(Self { paths, routes })
     }
@@ -186,7 +186,7 @@ fn pattern(path: &str) -> String {
         match segment {
             "**" => pattern.push_str("{*rest}"),
             parameter if parameter.starts_with('{') => {
-                pattern.push_str(&format!("{{p{place}}}"));
+                write!(pattern, "{{p{place}}}").expect("a String takes every text");
             }
             literal => pattern.push_str(literal),
         }

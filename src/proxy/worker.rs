@@ -103,7 +103,11 @@ pub struct Targets {
 }
 
 impl Targets {
-    fn new(targets: &[TargetPlan], plan: &super::plan::UpstreamPlan, before: Option<&Adopted>) -> Self {
+    fn new(
+        targets: &[TargetPlan],
+        plan: &super::plan::UpstreamPlan,
+        before: Option<&Adopted>,
+    ) -> Self {
         let pool = |target: &TargetPlan| {
             let kept = before.and_then(|before| before.pool(&target.target));
             let fresh =
@@ -434,13 +438,8 @@ async fn serve(
     let adopted = worker.adopted();
     let trace = Trace::new(request.headers(), rand::rng().random());
     let has_body = !request.body().is_end_stream();
-    let mut meter = Meter::begin(
-        Rc::clone(&worker),
-        Rc::clone(&adopted),
-        connection,
-        &request,
-        &trace,
-    );
+    let mut meter =
+        Meter::begin(Rc::clone(&worker), Rc::clone(&adopted), connection, &request, &trace);
     let outcome = match refused {
         Some(refusal) => Err(refusal),
         None => unharmed(handler(&worker, &adopted, request, &trace, &mut meter)).await,

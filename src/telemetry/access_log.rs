@@ -6,9 +6,9 @@
 use std::cell::RefCell;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::Arc;
 use std::thread;
 
 use jiff::Timestamp;
@@ -164,11 +164,8 @@ mod tests {
 
     #[test]
     fn whatever_looks_like_a_key_is_masked() {
-        let format = SecretFormat {
-            live_prefix: "sk_live_".to_owned(),
-            test_prefix: None,
-            checksum: true,
-        };
+        let format =
+            SecretFormat { live_prefix: "sk_live_".to_owned(), test_prefix: None, checksum: true };
         let minted = format.mint(Environment::Live).unwrap().unwrap();
         let secret = minted.text.expose();
         assert_eq!(

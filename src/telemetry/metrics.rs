@@ -40,6 +40,7 @@ pub struct Histogram {
 
 impl Histogram {
     /// Notes a duration in seconds.
+    #[expect(clippy::cast_sign_loss, reason = "no duration is negative")]
     pub fn observe(&self, seconds: f64) {
         let place = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
         self.buckets[place].add(1);

@@ -1,1 +1,0 @@
-//! The steps of a request's way, said in words.
