@@ -99,9 +99,11 @@ fn work(jobs: &Mutex<Receiver<Job>>, counts: &Counts) {
         if !job.answer.is_closed() {
             counts.runs.fetch_add(1, Ordering::Relaxed);
             let outcome = verifier.verify(&job.secret, &job.phc, job.id.as_str());
+            counts.waiting.fetch_sub(1, Ordering::Relaxed);
             let _ = job.answer.send(outcome);
+        } else {
+            counts.waiting.fetch_sub(1, Ordering::Relaxed);
         }
-        counts.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
