@@ -19,6 +19,13 @@ use crate::store::{Change, Changes, Feed, Loaded, Result, Store, StoreError};
 
 /// Loads that wait at most; past it a request is told that the gateway is overloaded.
 const QUEUE: usize = 1_024;
+/// How often the store is asked although its feed is silent: the net below the feed, and how a
+/// store that is frozen is noticed.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// The longest that the store may take over one question before it counts as away.
+const ANSWER: Duration = Duration::from_secs(2);
+/// Past so many changes at once, keys that nobody has used here are not looked at one by one.
+const ONE_BY_ONE: usize = 200;
 /// Between attempts to reach a store that is away.
 const RETRY: Duration = Duration::from_millis(200);
 /// The longest that one attempt to find out whether the store is there may take.
@@ -42,6 +49,24 @@ pub enum StoreState {
     },
 }
 
+impl StoreState {
+    fn to_bits(self) -> u64 {
+        match self {
+            Self::Live => 0,
+            Self::Checking => 1,
+            Self::Away { since_ms } => since_ms.saturating_add(2),
+        }
+    }
+
+    fn from_bits(bits: u64) -> Self {
+        match bits {
+            0 => Self::Live,
+            1 => Self::Checking,
+            since => Self::Away { since_ms: since - 2 },
+        }
+    }
+}
+
 /// What a load found.
 pub enum Found {
     /// The secret is in the table now.
@@ -61,6 +86,8 @@ pub struct Sync {
     /// Wall time.
     pub clock: Clock,
     state: watch::Sender<StoreState>,
+    /// The same for every request to look at: a number that is written when the store comes or goes.
+    state_now: AtomicU64,
     asks: mpsc::Sender<Ask>,
     origin: Instant,
     counts: Counts,
@@ -103,6 +130,7 @@ impl Sync {
             policy: ArcSwap::from_pointee(policy),
             clock,
             state: watch::Sender::new(StoreState::Checking),
+            state_now: AtomicU64::new(StoreState::Checking.to_bits()),
             asks,
             origin: Instant::now(),
             counts: Counts::default(),
@@ -129,7 +157,7 @@ impl Sync {
 
     /// Whether the table can be trusted now.
     pub fn state(&self) -> StoreState {
-        *self.state.borrow()
+        StoreState::from_bits(self.state_now.load(Ordering::Acquire))
     }
 
     /// Waits while the state is being found out, for at most one attempt.
@@ -169,6 +197,7 @@ impl Sync {
         self.state.send_if_modified(|now| {
             let changed = std::mem::discriminant(now) != std::mem::discriminant(&state);
             if changed {
+                self.state_now.store(state.to_bits(), Ordering::Release);
                 *now = state;
             }
             changed
@@ -219,6 +248,8 @@ impl Synchroniser {
 
     /// Serves until the feed breaks, and says why it did.
     async fn follow(&mut self, mut feed: Box<dyn Feed>) -> StoreError {
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let outcome = tokio::select! {
                 biased;
@@ -226,6 +257,7 @@ impl Synchroniser {
                     Ok(()) => self.apply_changes().await,
                     Err(error) => Err(error),
                 },
+                _ = heartbeat.tick() => self.apply_changes().await,
                 Some(ask) = self.asks.recv() => self.answer(ask).await,
             };
             if let Err(error) = outcome {
@@ -236,12 +268,11 @@ impl Synchroniser {
 
     async fn apply_changes(&mut self) -> Result<()> {
         let begun = Instant::now();
-        let changes = self.store.changes_since(self.revision.unwrap_or(0)).await?;
-        let revision = match changes {
+        let before = self.revision.unwrap_or(0);
+        let revision = match within(self.store.changes_since(before)).await? {
+            Changes::These { revision, .. } if revision == before => return Ok(()),
             Changes::These { changes, revision } => {
-                for change in changes {
-                    self.apply(&change).await?;
-                }
+                self.apply_all(&changes).await?;
                 revision
             }
             Changes::Everything { revision } => {
@@ -260,11 +291,25 @@ impl Synchroniser {
         self.sync.counts.revision.store(revision.unsigned_abs(), Ordering::Relaxed);
     }
 
+    async fn apply_all(&self, changes: &[Change]) -> Result<()> {
+        let many = changes.len() > ONE_BY_ONE;
+        if many {
+            self.sync.table.set_existing(self.store.public_ids().await?);
+        }
+        for change in changes {
+            match change {
+                Change::Key(id) if many && self.sync.table.key(id).is_none() => {}
+                change => self.apply(change).await.or_else(Self::only_outages)?,
+            }
+        }
+        Ok(())
+    }
+
     async fn apply(&self, change: &Change) -> Result<()> {
         match change {
             Change::Key(id) => self.reread_key(id).await,
             Change::Owner(id) if self.sync.table.holds_owner(id) => {
-                if let Some(owner) = self.store.owner(id.as_str()).await? {
+                if let Some(owner) = within(self.store.owner(id.as_str())).await? {
                     self.sync.table.put_owner(&owner);
                 }
                 Ok(())
@@ -275,7 +320,12 @@ impl Synchroniser {
 
     /// A key that nobody has used here yet is only noted to exist.
     async fn reread_key(&self, id: &KeyId) -> Result<()> {
-        match self.store.load_key(id).await? {
+        let read = within(self.store.load_key(id)).await;
+        if let Err(StoreError::Corrupt(_)) = &read {
+            // What cannot be read is not let in on what was read before.
+            self.sync.table.remove_key(id);
+        }
+        match read? {
             None => self.sync.table.remove_key(id),
             Some(loaded) if self.sync.table.key(id).is_some() => self.put(loaded).await?,
             Some(loaded) => {
@@ -338,7 +388,7 @@ impl Synchroniser {
         if let Some(entry) = self.sync.table.secret(id) {
             return Ok(Found::Entry(entry));
         }
-        let Some(loaded) = self.store.load_by_secret(id).await? else {
+        let Some(loaded) = within(self.store.load_by_secret(id)).await? else {
             return Ok(Found::Nothing);
         };
         self.put(loaded).await?;
@@ -360,7 +410,7 @@ impl Synchroniser {
                 return Err(StoreError::Corrupt(format!("the ancestors of key {parent}")));
             }
             let missing = || StoreError::Corrupt(format!("the parent {parent} of a key is gone"));
-            family.push(self.store.load_key(&parent).await?.ok_or_else(missing)?);
+            family.push(within(self.store.load_key(&parent)).await?.ok_or_else(missing)?);
         }
         let (policy, now) = (self.sync.policy.load(), self.sync.now());
         while let Some(loaded) = family.pop() {
@@ -397,4 +447,10 @@ impl Synchroniser {
             }
         }
     }
+}
+
+/// Waits for the store's answer, but not for ever: a frozen store is one that is away.
+async fn within<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = |_| StoreError::Unavailable("no answer in time".to_owned());
+    timeout(ANSWER, answer).await.map_err(late)?
 }
