@@ -1,1 +1,4 @@
 //! The data plane: a request's way, from its head to its answer.
+
+pub mod path;
+pub mod route;

@@ -1,203 +1,253 @@
-//! Step 3: which route a path and a method have. Built once a configuration, asked once a request.
+//! Step 3: which route a path and a method have. Compiled once a configuration, asked once a
+//! request; no allocation, and ten thousand routes cost what ten do.
 //!
-//! The most specific path decides, whatever its methods: a less specific one with the method is not
-//! fallen back to, because it may ask for less. So a path that is known never needs fewer rights
-//! than its own routes say.
+//! The most specific path that has the method decides: at the first segment that differs, a literal
+//! goes before `{name}` and that before `/**`. What a segment says is judged by what it means:
+//! `/a%3Ab` and `/a:b` are one path to every upstream, so they are one path here.
+//!
+//! `{name}` is one segment, never an empty one. `/**` is one segment or more, the first of them not
+//! empty: `/a/**` has `/a/b`, `/a/b/` and `/a/b/c`, neither `/a` nor `/a/`, and never `/ab`. A
+//! slash at the end makes another path, and so does the case of a letter.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use http::Method;
+use thiserror::Error;
 
-use crate::config;
-use crate::domain::{Catalogue, Reason, Refusal, ScopeSet};
-use crate::limit::window::Rule;
+use super::path::canonical;
 
-/// A route as requests use it.
+/// Routes found by path and method; each is a place in the list that the matcher was made of.
 #[derive(Debug)]
-pub struct Route {
-    /// Its place in the configuration.
-    pub index: usize,
-    /// As written: the label of metrics and log.
-    pub path: Arc<str>,
-    /// Which key may.
-    pub requirement: Requirement,
-    /// Its upstream's place in the configuration.
-    pub upstream: usize,
-    /// Its own limits, counted for each key.
-    pub limits: Vec<Rule>,
-    /// Bytes to take off the front of the path.
-    pub strip: usize,
-    /// Bytes a body may have.
-    pub max_body: u64,
-    /// Milliseconds the upstream may take.
-    pub timeout_ms: u64,
-    /// Whether test keys may.
-    pub allow_test_keys: bool,
-    /// Whether header names with an underscore pass.
-    pub underscore_headers: bool,
+pub struct Matcher {
+    nodes: Vec<Node>,
 }
 
-/// Which scopes a route asks for, as bits and in words.
-#[derive(Debug)]
-pub enum Requirement {
-    /// No key.
-    Public,
-    /// Every one of these; all of them as one set, then each with its name.
-    All(ScopeSet, Vec<(ScopeSet, Arc<str>)>),
-    /// One of these; their names, space-separated.
-    Any(ScopeSet, Arc<str>),
+/// What a path and a method have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// This route.
+    Found(usize),
+    /// No route has the path.
+    NotFound,
+    /// Routes have the path, none of them with the method. What they have, sorted, as an `Allow`
+    /// header lists it (RFC 9110 section 10.2.1).
+    MethodNotAllowed(Arc<str>),
 }
 
-/// The routes of one path.
-#[derive(Debug, Default)]
-struct PathRoutes {
-    by_method: Vec<(Method, usize)>,
-    any: Option<usize>,
-    allow: Option<Arc<str>>,
-}
-
-/// All routes, found by path.
-pub struct Router {
-    paths: matchit::Router<PathRoutes>,
-    routes: Vec<Route>,
-}
-
-/// A path that the matcher doesn't take; `config check` finds it first.
-#[derive(Debug, thiserror::Error)]
-#[error("the route path {path} does not fit the others: {reason}")]
-pub struct RouteError {
+/// A route's path that no request can match as it was meant.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the route path {path:?} cannot be matched: {why}")]
+pub struct PatternError {
     path: String,
-    reason: String,
+    why: &'static str,
 }
 
-impl Router {
-    /// Compiles the routes of a checked configuration.
-    pub fn new(config: &config::Config) -> Result<Self, RouteError> {
-        let mut by_pattern: Vec<(String, PathRoutes)> = Vec::new();
-        let mut routes = Vec::with_capacity(config.routes.len());
-        let mut places = std::collections::HashMap::new();
-        for (index, route) in config.routes.iter().enumerate() {
-            let pattern = pattern(&route.path);
-            let place = *places.entry(pattern.clone()).or_insert_with(|| {
-                by_pattern.push((pattern, PathRoutes::default()));
-                by_pattern.len() - 1
-            });
-            by_pattern[place].1.add(&route.methods, index);
-            routes.push(Route::new(index, route, config));
+/// What can follow one beginning of a path.
+#[derive(Debug, Default)]
+struct Node {
+    literals: HashMap<Box<str>, usize, BuildHasherDefault<Fnv>>,
+    name: Option<usize>,
+    /// The routes that end here, and those that end here with `/**`.
+    ends: Routes,
+    rest: Routes,
+}
+
+/// The routes of one path, in the order they were given.
+#[derive(Debug, Default)]
+struct Routes {
+    listed: Vec<(Method, usize)>,
+    any: Option<usize>,
+}
+
+impl Matcher {
+    /// Compiles paths with their methods; no method stands for all but OPTIONS, CONNECT and TRACE.
+    ///
+    /// Of routes that have the same path and method the first one is found. Names don't tell paths
+    /// apart. A literal is brought into the spelling that a request's path is brought into.
+    pub fn new<'a>(
+        routes: impl IntoIterator<Item = (&'a str, &'a [Method])>,
+    ) -> Result<Self, PatternError> {
+        let mut matcher = Self { nodes: vec![Node::default()] };
+        for (index, (path, methods)) in routes.into_iter().enumerate() {
+            matcher
+                .add(path, methods, index)
+                .map_err(|why| PatternError { path: path.to_owned(), why })?;
         }
-        let mut paths = matchit::Router::new();
-        for (pattern, mut of_path) in by_pattern {
-            of_path.allow = Some(of_path.allowed().into());
-            paths.insert(pattern.clone(), of_path).map_err(|error| RouteError {
-                path: pattern,
-                reason: error.to_string(),
-            })?;
-        }
-        Ok(Self { paths, routes })
+        Ok(matcher)
     }
 
-    /// The route of a canonical path and a method.
-    pub fn find(&self, method: &Method, path: &str) -> Result<&Route, Refusal> {
-        let matched = self.paths.at(path).map_err(|_| Reason::RouteNotFound)?;
-        let of_path = matched.value;
-        match of_path.find(method) {
-            Some(index) => Ok(&self.routes[index]),
-            None => Err(Refusal::MethodNotAllowed(of_path.allow.clone().unwrap_or_default())),
+    /// The route of a method and a path as [`canonical`] gives it.
+    pub fn find(&self, method: &Method, path: &str) -> Match {
+        let Some(segments) = path.strip_prefix('/') else {
+            return Match::NotFound;
+        };
+        let segments = meaning(segments);
+        if let Some(index) = self.walk(&self.nodes[0], &segments, &mut |routes| routes.find(method))
+        {
+            return Match::Found(index);
         }
+        let mut allowed = BTreeSet::new();
+        self.walk(&self.nodes[0], &segments, &mut |routes| {
+            allowed.extend(routes.methods());
+            None::<usize>
+        });
+        if allowed.is_empty() {
+            return Match::NotFound;
+        }
+        Match::MethodNotAllowed(allowed.into_iter().collect::<Vec<_>>().join(", ").into())
     }
 
-    /// Every route, in the order of the configuration.
-    pub fn routes(&self) -> &[Route] {
-        &self.routes
+    /// Visits the routes of every path that matches, the most specific first, until one is enough.
+    ///
+    /// Goes no deeper than the longest route has segments, however many the path has.
+    fn walk<'m, T>(
+        &'m self,
+        node: &'m Node,
+        segments: &str,
+        enough: &mut impl FnMut(&'m Routes) -> Option<T>,
+    ) -> Option<T> {
+        let (segment, further) = match memchr::memchr(b'/', segments.as_bytes()) {
+            Some(at) => (&segments[..at], Some(&segments[at + 1..])),
+            None => (segments, None),
+        };
+        let children = [node.literals.get(segment), node.name.as_ref().filter(|_| !segment.is_empty())];
+        for child in children.into_iter().flatten() {
+            let child = &self.nodes[*child];
+            let found = match further {
+                Some(further) => self.walk(child, further, enough),
+                None => enough(&child.ends),
+            };
+            if found.is_some() {
+                return found;
+            }
+        }
+        if segment.is_empty() { None } else { enough(&node.rest) }
+    }
+
+    fn add(&mut self, path: &str, methods: &[Method], index: usize) -> Result<(), &'static str> {
+        let segments = path.strip_prefix('/').ok_or("it does not begin with /")?;
+        let mut at = 0;
+        let mut segments = segments.split('/').peekable();
+        while let Some(segment) = segments.next() {
+            if segment == "**" {
+                if segments.peek().is_some() {
+                    return Err("** stands only at the end");
+                }
+                self.nodes[at].rest.add(methods, index);
+                return Ok(());
+            }
+            let next = self.nodes.len();
+            let node = &mut self.nodes[at];
+            at = if is_name(segment)? {
+                *node.name.get_or_insert(next)
+            } else {
+                *node.literals.entry(literal(segment)?).or_insert(next)
+            };
+            if at == next {
+                self.nodes.push(Node::default());
+            }
+        }
+        self.nodes[at].ends.add(methods, index);
+        Ok(())
     }
 }
 
-impl PathRoutes {
+impl Routes {
     fn add(&mut self, methods: &[Method], index: usize) {
         if methods.is_empty() {
-            self.any = Some(index);
+            self.any.get_or_insert(index);
         }
-        self.by_method.extend(methods.iter().map(|method| (method.clone(), index)));
+        self.listed.extend(methods.iter().map(|method| (method.clone(), index)));
     }
 
-    /// A method's own route, else GET's for HEAD, else the one for all; OPTIONS only where listed.
+    /// The route that lists the method, else for HEAD the one that lists GET, else the one for all.
     fn find(&self, method: &Method) -> Option<usize> {
-        let listed =
-            |method: &Method| self.by_method.iter().find(|(m, _)| m == method).map(|(_, i)| *i);
-        listed(method)
-            .or_else(|| if method == Method::HEAD { listed(&Method::GET) } else { None })
-            .or_else(|| if method == Method::OPTIONS { None } else { self.any })
+        let listed = |method: &Method| self.listed.iter().find(|(m, _)| m == method).map(|(_, i)| *i);
+        let by_get = || if method == Method::HEAD { listed(&Method::GET) } else { None };
+        let any = || if ONLY_LISTED.contains(method) { None } else { self.any };
+        listed(method).or_else(by_get).or_else(any)
     }
 
-    /// What `Allow` lists (RFC 9110 section 10.2.1).
-    fn allowed(&self) -> String {
-        let mut names: Vec<&str> = self.by_method.iter().map(|(m, _)| m.as_str()).collect();
-        if names.contains(&"GET") && !names.contains(&"HEAD") {
-            names.push("HEAD");
-        }
-        if self.any.is_some() {
-            let all = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
-            names.extend(all.iter().filter(|name| !names.contains(name)).collect::<Vec<_>>());
-        }
-        names.join(", ")
+    fn methods(&self) -> impl Iterator<Item = &str> {
+        let head = self.listed.iter().any(|(method, _)| method == Method::GET).then_some("HEAD");
+        let listed = self.listed.iter().map(|(method, _)| method.as_str());
+        listed.chain(head).chain(self.any.iter().flat_map(|_| NAMED_FOR_ALL))
     }
 }
 
-impl Route {
-    fn new(index: usize, route: &config::Route, config: &config::Config) -> Self {
-        let upstream = &config.upstreams[route.upstream];
-        let subject = subject(route);
-        Self {
-            index,
-            path: route.path.as_str().into(),
-            requirement: Requirement::new(&route.requirement, &config.scopes),
-            upstream: route.upstream,
-            limits: route.limits.iter().map(|limit| Rule { subject, limit: *limit }).collect(),
-            strip: route.strip_prefix.len(),
-            max_body: route.max_body.unwrap_or(config.server.max_body),
-            timeout_ms: route.timeout.unwrap_or(upstream.timeout).as_millis() as u64,
-            allow_test_keys: route.allow_test_keys,
-            underscore_headers: route.underscore_headers,
-        }
+/// Methods that a route for all of them does not have.
+const ONLY_LISTED: [Method; 3] = [Method::OPTIONS, Method::CONNECT, Method::TRACE];
+/// Stand in `Allow` for a route that has all methods; it has those that nobody can list, too.
+const NAMED_FOR_ALL: [&str; 6] = ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"];
+
+/// Whether the segment of a route is `{name}`, or else a literal.
+fn is_name(segment: &str) -> Result<bool, &'static str> {
+    let inner = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    match inner {
+        Some("") => Err("a name in braces is empty"),
+        Some(name) if !name.contains(['{', '}']) => Ok(true),
+        None if !segment.contains(['{', '}', '*']) => Ok(false),
+        _ => Err("a segment is a literal, {name} or at the end **, and no mixture"),
     }
 }
 
-impl Requirement {
-    fn new(requirement: &config::Requirement, catalogue: &Catalogue) -> Self {
-        match requirement {
-            config::Requirement::Public => Self::Public,
-            config::Requirement::All(names) => {
-                let one = |name: &String| (catalogue.required([name]), name.as_str().into());
-                Self::All(catalogue.required(names), names.iter().map(one).collect())
+/// A literal as requests are compared with it.
+fn literal(segment: &str) -> Result<Box<str>, &'static str> {
+    let path = format!("/{segment}");
+    let path = canonical(&path)?;
+    Ok(meaning(&path[1..]).into())
+}
+
+/// What canonical segments mean: escapes of characters that may as well stand there themselves
+/// (RFC 3986 section 3.3, `pchar`) are decoded. The path that is sent on keeps them as they came,
+/// since some upstreams tell `+` from `%2B`; but none has another resource under `%3A` than `:`,
+/// and a client could otherwise choose by the spelling which route's rules it is under.
+fn meaning(segments: &str) -> Cow<'_, str> {
+    let Some(first) = memchr::memchr(b'%', segments.as_bytes()) else {
+        return Cow::Borrowed(segments);
+    };
+    let (done, rest) = segments.split_at(first);
+    let mut out = String::with_capacity(segments.len());
+    out.push_str(done);
+    for piece in rest.split_inclusive('%') {
+        // Every piece but the first begins with the two digits behind a `%` that `out` ends with.
+        let stands_for = piece.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match stands_for.filter(|byte| out.ends_with('%') && b"!$&'()*+,;=:@".contains(byte)) {
+            Some(byte) => {
+                out.pop();
+                out.push(char::from(byte));
+                out.push_str(&piece[2..]);
             }
-            config::Requirement::Any(names) => {
-                Self::Any(catalogue.required(names), names.join(" ").into())
-            }
+            None => out.push_str(piece),
         }
+    }
+    Cow::Owned(out)
+}
+
+/// FNV-1a (Fowler, Noll, Vo; draft-eastlake-fnv): a segment is a few bytes, and only the operator
+/// puts any into the tables, so that nobody can make them collide.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
     }
 }
 
-/// The path as the matcher writes it: parameters by their place, so that their names don't matter.
-fn pattern(path: &str) -> String {
-    let mut pattern = String::with_capacity(path.len() + 8);
-    for (place, segment) in path.split('/').enumerate().skip(1) {
-        pattern.push('/');
-        match segment {
-            "**" => pattern.push_str("{*rest}"),
-            parameter if parameter.starts_with('{') => {
-                pattern.push_str(&format!("{{p{place}}}"));
-            }
-            literal => pattern.push_str(literal),
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
     }
-    pattern
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
-/// A number for the route's counters that a reload leaves as it is; never 0, the key's own.
-fn subject(route: &config::Route) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    route.path.hash(&mut hasher);
-    route.methods.iter().for_each(|method| method.as_str().hash(&mut hasher));
-    hasher.finish() | 1
-}
+#[cfg(test)]
+mod tests;
