@@ -217,7 +217,8 @@ mod tests {
         for _ in 0..50 {
             let _ = counters.take(&own, route, 0);
         }
-        let remaining: Vec<u32> = counters.peek(&own, route, 0).iter().map(|s| s.remaining).collect();
+        let remaining: Vec<u32> =
+            counters.peek(&own, route, 0).iter().map(|s| s.remaining).collect();
         assert_eq!(remaining, [99, 999, 0]);
     }
 
@@ -287,7 +288,9 @@ mod tests {
             let client = |skew: u64| {
                 together.wait();
                 // Each thread's clock is read at another moment.
-                (0..100).filter(|turn| counters.take(&own, None, 5_000 + skew * turn).is_ok()).count()
+                (0..100)
+                    .filter(|turn| counters.take(&own, None, 5_000 + skew * turn).is_ok())
+                    .count()
             };
             let threads: Vec<_> = (0..8).map(|skew| scope.spawn(move || client(skew))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()

@@ -113,7 +113,8 @@ impl Matcher {
             Some(at) => (&segments[..at], Some(&segments[at + 1..])),
             None => (segments, None),
         };
-        let children = [node.literals.get(segment), node.name.as_ref().filter(|_| !segment.is_empty())];
+        let children =
+            [node.literals.get(segment), node.name.as_ref().filter(|_| !segment.is_empty())];
         for child in children.into_iter().flatten() {
             let child = &self.nodes[*child];
             let found = match further {
@@ -165,7 +166,8 @@ impl Routes {
 
     /// The route that lists the method, else for HEAD the one that lists GET, else the one for all.
     fn find(&self, method: &Method) -> Option<usize> {
-        let listed = |method: &Method| self.listed.iter().find(|(m, _)| m == method).map(|(_, i)| *i);
+        let listed =
+            |method: &Method| self.listed.iter().find(|(m, _)| m == method).map(|(_, i)| *i);
         let by_get = || if method == Method::HEAD { listed(&Method::GET) } else { None };
         let any = || if ONLY_LISTED.contains(method) { None } else { self.any };
         listed(method).or_else(by_get).or_else(any)

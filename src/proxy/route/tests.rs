@@ -210,7 +210,8 @@ fn routes() -> impl Strategy<Value = Vec<(String, Vec<Method>)>> {
     let segment = proptest::sample::select(vec!["a", "b", "ab", "{x}", "{y}"]);
     let end = proptest::sample::select(vec!["", "", "/", "/**"]);
     let path = (proptest::collection::vec(segment, 0..4), end).prop_map(|(segments, end)| {
-        let path: String = segments.iter().map(|segment| format!("/{segment}")).collect();
+        let path = ["/", &segments.join("/")].concat();
+        let path = if segments.is_empty() { String::new() } else { path };
         if path.is_empty() && end.is_empty() { "/".to_owned() } else { path + end }
     });
     let methods = vec![Method::GET, Method::POST, Method::HEAD, Method::OPTIONS];
