@@ -20,7 +20,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, AdminState, Readiness, ReadyReport};
 use crate::auth::Authenticator;
 use crate::auth::pool::Argon2Pool;
 use crate::auth::sync::{StoreState, Sync, Synchroniser};
@@ -31,7 +31,7 @@ use crate::key::hash::DigestKey;
 use crate::proxy::plan::Plan;
 use crate::proxy::worker::{self, Order, Shared};
 use crate::store::{self, Store, StoreError};
-use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::Metrics;
 
 /// Connections that the kernel holds for a listener that is busy.
@@ -43,7 +43,7 @@ const LOOK_AT_FILE: Duration = Duration::from_secs(2);
 
 /// A running gateway.
 pub struct Gateway {
-    admin: Arc<Admin>,
+    control: Arc<Control>,
     orders: watch::Sender<Order>,
     workers: Vec<JoinHandle<()>>,
     data_addresses: Vec<SocketAddr>,
@@ -60,30 +60,32 @@ impl Gateway {
         let config = Arc::new(loaded.config.clone());
         let store = open_store(&config).await?;
         let plan = Plan::new(Arc::clone(&config), 1)?;
+        let metrics = Metrics::new(config.server.workers, env!("CARGO_PKG_VERSION"));
         let (sync, synchroniser) = Sync::new(
             Arc::clone(&store),
             plan.policy.clone(),
             clock,
             config.cache.capacity,
+            Arc::clone(&metrics),
         );
         let digests = DigestKey::random().context("no random bytes for the digests' key")?;
-        let pool = Argon2Pool::start(cores()).context("the hashing threads could not be started")?;
-        let access_log = AccessLog::start(&config.access_log.output)
+        let pool = Argon2Pool::start(cores(), Arc::clone(&metrics))
+            .context("the hashing threads could not be started")?;
+        let access_log = AccessLog::start(&config.access_log, Arc::clone(&metrics))
             .with_context(|| format!("the access log {:?} cannot be opened", config.access_log.output))?;
         let shared = Arc::new(Shared {
             generation: AtomicU64::new(plan.generation),
             plan: ArcSwap::from_pointee(plan),
             auth: Authenticator::new(Arc::clone(&sync), pool, digests),
-            metrics: Metrics::default(),
+            metrics: Arc::clone(&metrics),
             access_log,
             open_connections: AtomicUsize::new(0),
         });
-        let admin = Arc::new(Admin {
+        read_counters(&metrics, &sync, &store);
+        let control = Arc::new(Control {
             shared: Arc::clone(&shared),
             store: Arc::clone(&store),
             draining: AtomicBool::new(false),
-            reloads: AtomicU64::new(0),
-            failed_reloads: AtomicU64::new(0),
         });
         let listeners = Listeners::bind(&config)?;
         let background = start_background(synchroniser, &sync, store);
@@ -91,10 +93,12 @@ impl Gateway {
         sync.settled().await;
         let (orders, order) = watch::channel(Order::Serve);
         let workers = start_workers(&shared, listeners.data, &order)?;
-        let stop_admin = start_admin(Arc::clone(&admin), listeners.admin)?;
-        let reloader = Reloader { admin: Arc::clone(&admin), watch: Watch::new(&loaded), config };
+        let state = AdminState { metrics, readiness: Arc::clone(&control) as Arc<dyn Readiness> };
+        let stop_admin = start_admin(state, listeners.admin)?;
+        let watch = Watch::new(&loaded);
+        let reloader = Reloader { control: Arc::clone(&control), watch, config };
         Ok(Self {
-            admin,
+            control,
             orders,
             workers,
             data_addresses: listeners.data_addresses,
@@ -124,10 +128,7 @@ impl Gateway {
             tokio::select! {
                 _ = signals.stop.recv() => break,
                 _ = signals.interrupt.recv() => break,
-                Some(()) = signals.reload.recv() => {
-                    self.admin.shared.access_log.reopen();
-                    self.reloader.reload_now();
-                }
+                Some(()) = signals.reload.recv() => self.reloader.reload_now(),
                 _ = look.tick() => self.reloader.reload_if_changed(),
             }
         }
@@ -138,9 +139,9 @@ impl Gateway {
     /// Not ready first, then no new connections, then the running requests, as long as they may
     /// take; last uses are written, and the admin listener closes last.
     async fn drain(self) {
-        let Self { admin, orders, workers, stop_admin, background, .. } = self;
-        admin.draining.store(true, Ordering::Release);
-        let timeout = admin.shared.plan.load().config.server.drain_timeout;
+        let Self { control, orders, workers, stop_admin, background, .. } = self;
+        control.draining.store(true, Ordering::Release);
+        let timeout = control.shared.plan.load().config.server.drain_timeout;
         tracing::info!(?timeout, "draining: running requests are finished, no new ones are taken");
         orders.send_replace(Order::Drain(Instant::now() + timeout));
         let joined = tokio::task::spawn_blocking(move || {
@@ -153,12 +154,45 @@ impl Gateway {
         for task in background {
             task.abort();
         }
-        flush_uses(&admin.shared.auth.sync, &*admin.store).await;
-        admin.shared.access_log.close();
+        flush_uses(&control.shared.auth.sync, &*control.store).await;
+        control.shared.access_log.close();
         // The admin listener may be gone already.
         let _ = stop_admin.send(());
         tracing::info!("stopped");
     }
+}
+
+/// What the control plane holds of the running gateway.
+struct Control {
+    shared: Arc<Shared>,
+    store: Arc<dyn Store>,
+    draining: AtomicBool,
+}
+
+impl Readiness for Control {
+    fn ready(&self) -> ReadyReport {
+        let Shared { auth, plan, .. } = &*self.shared;
+        let stale_ms = plan.load().config.cache.stale_if_down.as_millis() as u64;
+        let state = auth.sync.state();
+        let still_good = match state {
+            StoreState::Live | StoreState::Checking => true,
+            StoreState::Away { since_ms } => auth.sync.monotonic_ms() - since_ms <= stale_ms,
+        };
+        ReadyReport {
+            store_up: state == StoreState::Live,
+            cache_usable: still_good && !auth.sync.table.is_empty(),
+            draining: self.draining.load(Ordering::Acquire),
+        }
+    }
+}
+
+/// Has `/metrics` ask those who count for themselves.
+fn read_counters(metrics: &Metrics, sync: &Arc<Sync>, store: &Arc<dyn Store>) {
+    let (sync, store) = (Arc::clone(sync), Arc::clone(store));
+    metrics.read_with(move |metrics| {
+        metrics.store_queries.take_over(store.queries());
+        metrics.key_table_entries.set(sync.table.len() as u64);
+    });
 }
 
 /// Sockets that listen, before anything serves on them.
@@ -277,17 +311,18 @@ fn start_workers(
     listeners: Vec<Vec<TcpListener>>,
     orders: &watch::Receiver<Order>,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
-    let start = |(number, listeners)| {
+    let start = |(index, listeners)| {
         let (shared, orders) = (Arc::clone(shared), orders.clone());
         std::thread::Builder::new()
-            .name(format!("worker-{number}"))
-            .spawn(move || run_worker(shared, listeners, orders))
+            .name(format!("worker-{index}"))
+            .spawn(move || run_worker(index, shared, listeners, orders))
             .context("a worker's thread could not be started")
     };
     listeners.into_iter().enumerate().map(start).collect()
 }
 
 fn run_worker(
+    index: usize,
     shared: Arc<Shared>,
     listeners: Vec<TcpListener>,
     orders: watch::Receiver<Order>,
@@ -295,24 +330,24 @@ fn run_worker(
     let served = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
-        .and_then(|runtime| runtime.block_on(worker::run(shared, listeners, orders)));
+        .and_then(|runtime| runtime.block_on(worker::run(index, shared, listeners, orders)));
     if let Err(error) = served {
         tracing::error!(%error, "a worker could not serve");
     }
 }
 
-fn start_admin(admin: Arc<Admin>, listener: TcpListener) -> io::Result<oneshot::Sender<()>> {
+fn start_admin(state: AdminState, listener: TcpListener) -> io::Result<oneshot::Sender<()>> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let (stop, stopped) = oneshot::channel();
     tokio::spawn(async move {
-        admin::serve(listener, admin, async { drop(stopped.await) }).await;
+        admin::serve(listener, state, stopped).await;
     });
     Ok(stop)
 }
 
 /// Keeps the configuration fresh.
 struct Reloader {
-    admin: Arc<Admin>,
+    control: Arc<Control>,
     watch: Watch,
     /// What the parts that can't be changed while they run were started with.
     config: Arc<Config>,
@@ -332,13 +367,12 @@ impl Reloader {
 
     /// Puts a good file in force from the next request on; a bad one is told of and changes nothing.
     fn take_over(&self, loaded: Result<LoadedConfig, Vec<Problem>>) {
-        match loaded.map_err(Refused::Problems).and_then(|loaded| self.put_in_force(&loaded)) {
-            Ok(()) => {
-                self.admin.reloads.fetch_add(1, Ordering::Relaxed);
-                tracing::info!("the configuration was reloaded");
-            }
+        let taken =
+            loaded.map_err(Refused::Problems).and_then(|loaded| self.put_in_force(&loaded));
+        self.control.shared.metrics.config_reloaded(taken.is_ok());
+        match taken {
+            Ok(()) => tracing::info!("the configuration was reloaded"),
             Err(refused) => {
-                self.admin.failed_reloads.fetch_add(1, Ordering::Relaxed);
                 refused.log();
                 tracing::error!("the configuration was not reloaded; the old one stays in force");
             }
@@ -352,13 +386,16 @@ impl Reloader {
         for name in needs_restart(&self.config, &loaded.config) {
             tracing::warn!("a change of {name} takes effect at the next start");
         }
-        let shared = &self.admin.shared;
+        let shared = &self.control.shared;
         let generation = shared.generation.load(Ordering::Acquire) + 1;
         let plan = Plan::new(Arc::new(loaded.config.clone()), generation)
             .map_err(|error| Refused::Routes(error.to_string()))?;
         shared.auth.sync.policy.store(Arc::new(plan.policy.clone()));
         shared.plan.store(Arc::new(plan));
         shared.generation.store(generation, Ordering::Release);
+        if let Err(error) = shared.access_log.reopen(&loaded.config.access_log) {
+            tracing::error!(%error, "the access log stays where it was: it cannot be opened");
+        }
         Ok(())
     }
 }
@@ -388,7 +425,6 @@ fn needs_restart(running: &Config, new: &Config) -> Vec<&'static str> {
         ("admin.listen", running.admin_listen != new.admin_listen),
         ("store.url", running.store != new.store),
         ("cache.capacity", running.cache.capacity != new.cache.capacity),
-        ("access_log.output", running.access_log.output != new.access_log.output),
     ]
     .into_iter()
     .filter_map(|(name, differs)| differs.then_some(name))

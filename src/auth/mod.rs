@@ -3,7 +3,6 @@
 //! The one rule: a request of a known key is decided from memory alone. The store and Argon2 are
 //! asked only for what is not known yet, and at a bounded rate.
 
-pub mod failures;
 pub mod pool;
 pub mod sync;
 pub mod table;

@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 use super::table::{KeyEntry, KeyPolicy, KeyTable, Moment, SecretEntry};
 use crate::domain::{Clock, KeyId, PublicId};
 use crate::store::{Change, Changes, Feed, Loaded, Result, Store, StoreError};
+use crate::telemetry::metrics::Metrics;
 
 /// Loads that wait at most; past it a request is told that the gateway is overloaded.
 const QUEUE: usize = 1_024;
@@ -90,16 +91,7 @@ pub struct Sync {
     state_now: AtomicU64,
     asks: mpsc::Sender<Ask>,
     origin: Instant,
-    counts: Counts,
-}
-
-/// What the synchroniser has seen, for the metrics.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// Milliseconds from the last notice of a change until it was in force.
-    pub change_lag_ms: AtomicU64,
-    /// The revision in force.
-    pub revision: AtomicU64,
+    metrics: Arc<Metrics>,
 }
 
 enum Ask {
@@ -123,6 +115,7 @@ impl Sync {
         policy: KeyPolicy,
         clock: Clock,
         capacity: usize,
+        metrics: Arc<Metrics>,
     ) -> (Arc<Self>, Synchroniser) {
         let (asks, receiver) = mpsc::channel(QUEUE);
         let sync = Arc::new(Self {
@@ -133,7 +126,7 @@ impl Sync {
             state_now: AtomicU64::new(StoreState::Checking.to_bits()),
             asks,
             origin: Instant::now(),
-            counts: Counts::default(),
+            metrics,
         });
         let task = Synchroniser {
             sync: Arc::clone(&sync),
@@ -188,16 +181,12 @@ impl Sync {
         }
     }
 
-    /// The counters.
-    pub fn counts(&self) -> &Counts {
-        &self.counts
-    }
-
     fn set_state(&self, state: StoreState) {
         self.state.send_if_modified(|now| {
             let changed = std::mem::discriminant(now) != std::mem::discriminant(&state);
             if changed {
                 self.state_now.store(state.to_bits(), Ordering::Release);
+                self.metrics.store_up.set(u64::from(state == StoreState::Live));
                 *now = state;
             }
             changed
@@ -242,7 +231,7 @@ impl Synchroniser {
         let revision = self.store.revision().await?;
         let ids = self.store.public_ids().await?;
         self.sync.table.set_existing(ids);
-        self.applied(revision);
+        self.revision = Some(revision);
         Ok(())
     }
 
@@ -280,15 +269,9 @@ impl Synchroniser {
                 revision
             }
         };
-        self.applied(revision);
-        let lag = begun.elapsed().as_millis() as u64;
-        self.sync.counts.change_lag_ms.store(lag, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn applied(&mut self, revision: i64) {
         self.revision = Some(revision);
-        self.sync.counts.revision.store(revision.unsigned_abs(), Ordering::Relaxed);
+        self.sync.metrics.change_lag.observe_shared(begun.elapsed());
+        Ok(())
     }
 
     async fn apply_all(&self, changes: &[Change]) -> Result<()> {

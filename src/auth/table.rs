@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
@@ -17,7 +17,7 @@ use crate::domain::{
     Catalogue, Environment, Key, KeyId, Limit, Owner, OwnerId, PublicId, ScopeSet, Secret,
 };
 use crate::key::hash::Digest;
-use crate::limit::window::Counters;
+use crate::limit::KeyCounters;
 use crate::store::Loaded;
 
 /// Milliseconds of a monotonic clock that began with the table, and of the wall.
@@ -65,7 +65,8 @@ pub struct KeyEntry {
     /// The key that bounds it.
     pub parent: Option<Arc<KeyEntry>>,
     record: ArcSwap<KeyRecord>,
-    counters: Mutex<Counters>,
+    /// What it has counted.
+    pub counters: KeyCounters,
 }
 
 /// One reading of a key's row, compiled.
@@ -215,11 +216,6 @@ impl KeyEntry {
         self.record.load()
     }
 
-    /// One step of the key's counters, under a lock that only its own requests share.
-    pub fn with_counters<T>(&self, step: impl FnOnce(&mut Counters) -> T) -> T {
-        step(&mut self.counters.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
     /// Compiles the same row for a new policy, unless it was replaced meanwhile.
     fn recompile(&self, record: &Arc<KeyRecord>, policy: &KeyPolicy) {
         let fresh = KeyRecord::compile(
@@ -346,7 +342,7 @@ impl KeyTable {
             id: id.clone(),
             parent,
             record: ArcSwap::new(record),
-            counters: Mutex::default(),
+            counters: KeyCounters::default(),
         });
         self.keys.pin().insert(id, Arc::clone(&entry));
         entry

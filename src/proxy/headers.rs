@@ -288,7 +288,10 @@ mod tests {
     #[test]
     fn a_request_id_of_the_client_is_kept_where_it_is_well_formed() {
         let trace = |id: &'static str| {
-            let headers = HeaderMap::from_iter([(X_REQUEST_ID, HeaderValue::from_bytes(id.as_bytes()).unwrap())]);
+            let headers = HeaderMap::from_iter([(
+                X_REQUEST_ID,
+                HeaderValue::from_bytes(id.as_bytes()).unwrap(),
+            )]);
             Trace::new(&headers, [0xab; 24]).request_id
         };
         assert_eq!(trace("my-id_1.2"), "my-id_1.2");
