@@ -12,7 +12,7 @@ use keygate::key::SecretFormat;
 use keygate::key::hash::DigestKey;
 use keygate::limit::{KeyCounters, RouteId};
 use keygate::proxy::path::canonical;
-use keygate::proxy::route::Matcher;
+use keygate::proxy::matcher::Matcher;
 
 fn main() {
     divan::main();

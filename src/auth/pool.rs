@@ -80,15 +80,15 @@ fn work(jobs: &Mutex<Receiver<Job>>, metrics: &Metrics) {
     loop {
         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
-        // Nobody waits for the answer any more: the client has gone.
-        if !job.answer.is_closed() {
-            metrics.argon2_runs.increment();
-            let outcome = verifier.verify(&job.secret, &job.phc, job.id.as_str());
+        if job.answer.is_closed() {
+            // Nobody waits for the answer any more: the client has gone.
             metrics.argon2_queue.decrement();
-            let _ = job.answer.send(outcome);
-        } else {
-            metrics.argon2_queue.decrement();
+            continue;
         }
+        metrics.argon2_runs.increment();
+        let outcome = verifier.verify(&job.secret, &job.phc, job.id.as_str());
+        metrics.argon2_queue.decrement();
+        let _ = job.answer.send(outcome);
     }
 }
 

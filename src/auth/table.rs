@@ -266,6 +266,19 @@ impl SecretEntry {
 }
 
 impl KeyTable {
+    /// A table of one key and its ancestors, the oldest first: for saying what would become of a
+    /// request without a running gateway.
+    pub fn of_family(family: Vec<Loaded>, policy: &KeyPolicy, now: Moment) -> Self {
+        let table = Self::default();
+        let mut parent = None;
+        for loaded in family {
+            let id = loaded.key.key.id.clone();
+            table.put(loaded, parent, policy, now);
+            parent = table.key(&id);
+        }
+        table
+    }
+
     /// The entry of a secret.
     pub fn secret(&self, id: PublicId) -> Option<Arc<SecretEntry>> {
         self.secrets.pin().get(&id).cloned()

@@ -8,6 +8,7 @@ pub mod authorize;
 pub mod body;
 pub mod chunks;
 pub mod credential;
+pub mod explain;
 pub mod forward;
 pub mod gate;
 pub mod handle;

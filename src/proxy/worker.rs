@@ -448,12 +448,11 @@ async fn serve(
     let has_body = !request.body().is_end_stream();
     let mut meter =
         Meter::begin(Rc::clone(&worker), Rc::clone(&adopted), connection, &request, &trace);
-    let outcome = match refused {
-        Some(refusal) => Err(refusal),
-        None => {
-            let handling = handler(&worker, &adopted, request, &trace, &mut meter);
-            unharmed(handling, worker.metrics()).await
-        }
+    let outcome = if let Some(refusal) = refused {
+        Err(refusal)
+    } else {
+        let handling = handler(&worker, &adopted, request, &trace, &mut meter);
+        unharmed(handling, worker.metrics()).await
     };
     let mut response = match outcome {
         Ok(response) => answered(response, meter),

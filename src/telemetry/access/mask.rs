@@ -16,7 +16,7 @@ const LAYERS: usize = 3;
 ///
 /// A text that has a secret in it once it is percent-decoded, and not before, is left out whole:
 /// where in it the secret stands cannot be told without decoding it for the reader.
-pub(super) fn masked<'t>(text: &'t str, format: &SecretFormat) -> Cow<'t, str> {
+pub fn masked<'t>(text: &'t str, format: &SecretFormat) -> Cow<'t, str> {
     if text.contains('%') && hides_secrets(text, format) {
         return Cow::Borrowed(MASK);
     }

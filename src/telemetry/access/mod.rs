@@ -20,6 +20,7 @@ use crate::config;
 use crate::telemetry::metrics::Metrics;
 
 pub use line::Entry;
+pub use mask::masked;
 
 use writer::{Handover, Message, Sink};
 
