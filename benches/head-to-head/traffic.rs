@@ -14,11 +14,14 @@ use anyhow::{Context as _, Result, bail, ensure};
 use memchr::memmem;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// Bytes of the upstream's answers.
 const BODY: usize = 200;
 /// The largest head or answer that can come.
 const BUFFER: usize = 8 * 1024;
+/// Connections that wait to be accepted: all of a load's may come at once.
+const BACKLOG: i32 = 4_096;
 /// A proxy that answers nobody for so long has failed.
 const STUCK: Duration = Duration::from_secs(10);
 
@@ -89,8 +92,11 @@ impl Traffic {
     /// Opens the upstream on a free port.
     pub fn new(mode: Mode) -> Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        listener.set_nonblocking(true)?;
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        let listener = TcpListener::from(socket);
         let token = epoll::EventData::new_u64(LISTENER);
         epoll::add(&epoll, &listener, token, epoll::EventFlags::IN)?;
         let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length";
