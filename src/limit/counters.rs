@@ -6,11 +6,13 @@
 //! The lock is held for some dozens of nanoseconds, and two workers meet at it only while they
 //! serve the same key in the same instant. No await and no IO happens under it.
 
+use std::cmp::Reverse;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::window::{SlidingWindow, Standing};
-use crate::domain::{Limit, Refusal};
+use crate::domain::{Limit, Refusal, Window};
 
 /// Stands for a route in the counters; the same after a reload that leaves the route as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,12 +77,17 @@ impl KeyCounters {
         }
         let mut windows = self.lock();
         let mut exceeded: Option<Standing> = None;
+        let mut nearest: Option<(Nearness, Option<RouteId>)> = None;
         for (subject, limit) in subjects(own, route) {
             let standing = windows.state(subject, limit, now_ms);
             if standing.remaining == 0
                 && exceeded.is_none_or(|worst| standing.retry_after_ms > worst.retry_after_ms)
             {
                 exceeded = Some(standing);
+            }
+            let nearness = Nearness::of(&standing);
+            if nearest.is_none_or(|(nearest, _)| nearness < nearest) {
+                nearest = Some((nearness, subject));
             }
         }
         if let Some(standing) = exceeded {
@@ -92,8 +99,7 @@ impl KeyCounters {
         for (place, limit) in of_route.iter().enumerate() {
             windows.take(route.map(|(id, _)| id), *limit, &of_route[..place], now_ms);
         }
-        let standings = subjects(own, route).map(|(id, limit)| windows.state(id, limit, now_ms));
-        Ok(standings.reduce(nearest))
+        Ok(nearest.map(|(nearness, subject)| windows.state(subject, nearness.limit(), now_ms)))
     }
 
     /// How each limit stands, the key's own first, in the order given; counts nothing.
@@ -167,9 +173,24 @@ fn subjects<'a>(
     own.chain(of_route.iter().map(move |limit| (id, *limit)))
 }
 
-fn nearest(one: Standing, other: Standing) -> Standing {
-    let order = one.remaining.cmp(&other.remaining);
-    if order.then(other.reset_in_ms.cmp(&one.reset_in_ms)).is_le() { one } else { other }
+/// Orders limits by how near to their end they are once a request has been counted in all of them:
+/// each has one left less then, and is whole again after its own length.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Nearness {
+    remaining: u32,
+    window: Reverse<Window>,
+    max: NonZeroU32,
+}
+
+impl Nearness {
+    fn of(standing: &Standing) -> Self {
+        let Limit { max, window } = standing.limit;
+        Self { remaining: standing.remaining, window: Reverse(window), max }
+    }
+
+    fn limit(self) -> Limit {
+        Limit { max: self.max, window: self.window.0 }
+    }
 }
 
 #[cfg(test)]

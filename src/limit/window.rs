@@ -1,11 +1,11 @@
 //! One sliding window: a log of what passed in it, no finer than it need be.
 //!
-//! A pass is written down with its millisecond; passes that come within a [`PARTS`]th of the window
+//! A pass is written down with its millisecond; passes that come within a 63rd of the window
 //! after the first of a run are one entry, which has the time of its last one. An entry leaves when
 //! that time is a whole window ago, so what is counted is never less than what passed in the window
 //! that ends now, and a limit is never exceeded. The price is lateness, never excess: a pass is
-//! forgotten after the window and at most a [`PARTS`]th more. A client that spaces its requests
-//! evenly at a limit of up to sixty loses nothing by that, at a higher one at most one in [`PARTS`].
+//! forgotten after the window and at most a 63rd more. A client that spaces its requests
+//! evenly at a limit of up to sixty loses nothing by that, at a higher one at most one in 63.
 //!
 //! A grid of buckets would be flatter (65 counters of four bytes, whether used or not), but takes
 //! one in sixty-four from *every* paced client, and knows when a window is whole again only to a
@@ -65,7 +65,7 @@ pub struct SlidingWindow {
 /// Passes that are counted and forgotten together.
 #[derive(Clone, Copy, Debug)]
 struct Run {
-    /// When the last of them was; the low half suffices, see [`SlidingWindow::age_ms`].
+    /// When the last of them was; the low half suffices, see [`age_ms`].
     last_ms: u32,
     passes: u32,
 }

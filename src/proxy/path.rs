@@ -11,7 +11,8 @@ use std::borrow::Cow;
 /// Escapes of unreserved characters are decoded (RFC 3986 section 6.2.2.2), all others get
 /// upper-case digits; a printable character that may not stand in a path (`"`, `{`, `|`, …) is
 /// escaped. `*`, the target of a server-wide OPTIONS, is itself. An escaped `%` stays escaped, so
-/// that `%252e` remains a name for an upstream that decodes once, as it must.
+/// that in `/a%252fb` the slash remains a part of a name for an upstream that decodes once, as it
+/// must; only dot segments are looked for further down, since no honest path has one there.
 ///
 /// The error says in a few words what is wrong, never with a part of the path: no leading `/`; a
 /// raw or encoded control character or backslash; a raw space, `#`, `?` or byte beyond ASCII; an
@@ -34,7 +35,7 @@ pub fn canonical(path: &str) -> Result<Cow<'_, str>, &'static str> {
             Kind::Dot if before == b'/' && is_dot_segment(&bytes[at..]) => return Err(DOT_SEGMENT),
             Kind::Plain | Kind::Slash | Kind::Dot => {}
             Kind::Percent | Kind::Escaped => return rewrite(path, at).map(Cow::Owned),
-            Kind::Refused(why) => return Err(why),
+            Kind::Refused => return Err(why_refused(*byte)),
         }
         before = *byte;
     }
@@ -54,7 +55,7 @@ enum Kind {
     Percent,
     /// Readers agree on it, but it may not stand there: written as an escape.
     Escaped,
-    Refused(&'static str),
+    Refused,
 }
 
 static KINDS: [Kind; 256] = {
@@ -76,14 +77,21 @@ const fn kind_of(byte: u8) -> Kind {
         b'/' => Kind::Slash,
         b'.' => Kind::Dot,
         b'%' => Kind::Percent,
-        b'\\' => Kind::Refused("a backslash in the path"),
-        b'#' => Kind::Refused("a fragment in the target"),
-        b'?' => Kind::Refused("a question mark in the path"),
-        b' ' => Kind::Refused("a space in the path"),
         b'"' | b'<' | b'>' | b'[' | b']' | b'^' | b'`' | b'{' | b'|' | b'}' => Kind::Escaped,
-        0x21..=0x7e => Kind::Plain,
-        0x80.. => Kind::Refused("a character in the path that must be percent-encoded"),
-        _ => Kind::Refused("a control character in the path"),
+        b'\\' | b'#' | b'?' | 0..=b' ' | 0x7f.. => Kind::Refused,
+        _ => Kind::Plain,
+    }
+}
+
+#[cold]
+fn why_refused(byte: u8) -> &'static str {
+    match byte {
+        b'\\' => "a backslash in the path",
+        b'#' => "a fragment in the target",
+        b'?' => "a question mark in the path",
+        b' ' => "a space in the path",
+        0x80.. => "a character in the path that must be percent-encoded",
+        _ => "a control character in the path",
     }
 }
 
@@ -100,7 +108,7 @@ fn rewrite(path: &str, from: usize) -> Result<String, &'static str> {
             Kind::Slash if out.ends_with(b"/") => return Err(EMPTY_SEGMENT),
             Kind::Plain | Kind::Dot | Kind::Slash => out.push(*byte),
             Kind::Escaped => push_escape(&mut out, *byte),
-            Kind::Refused(why) => return Err(why),
+            Kind::Refused => return Err(why_refused(*byte)),
             Kind::Percent => {
                 let Some((digits, further)) = rest.split_first_chunk() else {
                     return Err(BROKEN_ESCAPE);
