@@ -55,8 +55,13 @@ pub struct Gateway {
 
 impl Gateway {
     /// Starts every part and listens. The store need not be in reach: then it is waited for, and
-    /// `/readyz` says so. Runs on a multi-thread runtime, which becomes the control plane.
-    pub async fn start(loaded: LoadedConfig, clock: Clock) -> anyhow::Result<Self> {
+    /// `/readyz` says so. `environment` is what reloads
+    /// fill the file with. Runs on a multi-thread runtime, which becomes the control plane.
+    pub async fn start(
+        loaded: LoadedConfig,
+        environment: Environment,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
         let config = Arc::new(loaded.config.clone());
         let store = open_store(&config).await?;
         let plan = Plan::new(Arc::clone(&config), 1)?;
@@ -95,7 +100,7 @@ impl Gateway {
         let workers = start_workers(&shared, listeners.data, &order)?;
         let state = AdminState { metrics, readiness: Arc::clone(&control) as Arc<dyn Readiness> };
         let stop_admin = start_admin(state, listeners.admin)?;
-        let watch = Watch::new(&loaded);
+        let watch = Watch::new(&loaded, environment);
         let reloader = Reloader { control: Arc::clone(&control), watch, config };
         Ok(Self {
             control,
@@ -355,12 +360,12 @@ struct Reloader {
 
 impl Reloader {
     fn reload_now(&mut self) {
-        let loaded = self.watch.reload(&Environment::process());
+        let loaded = self.watch.reload();
         self.take_over(loaded);
     }
 
     fn reload_if_changed(&mut self) {
-        if let Some(loaded) = self.watch.changed(&Environment::process()) {
+        if let Some(loaded) = self.watch.changed() {
             self.take_over(loaded);
         }
     }
