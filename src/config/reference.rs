@@ -35,7 +35,7 @@ pub fn markdown() -> String {
             rows.extend(named_rows(section));
         }
         rows.extend(settings.iter().flat_map(|setting| setting_rows("", setting)));
-        text.push_str("\n| setting | form | default | |\n| --- | --- | --- | --- |\n");
+        text.push_str("\n| setting | form | default | meaning |\n| --- | --- | --- | --- |\n");
         text.push_str(&rows.concat());
     }
     text
@@ -190,7 +190,7 @@ fn kind_schema(kind: Kind) -> Value {
 
 const INTRODUCTION: &str = r#"# Configuration
 
-<!-- Made from src/config/settings.rs by `KEYGATE_UPDATE=1 cargo test --lib config::`; don't edit. -->
+<!-- Made from the table in src/config/settings.rs by `KEYGATE_UPDATE=1 cargo test --lib config::`; don't edit. -->
 
 One TOML file: the one named by `--config` or `KEYGATE_CONFIG`, else `./keygate.toml`, else
 `/etc/keygate/keygate.toml`. Every setting may be left out where no "required" stands; an empty file

@@ -10,6 +10,9 @@ use crate::config::tree::{Table, Word};
 use crate::config::types::{Requirement, Route, Upstream};
 use crate::domain::Catalogue;
 
+/// Where the path stands that a shape and a method, or all others, were first given with.
+type Taken = HashMap<(String, Option<Method>), usize>;
+
 pub(super) fn check(
     root: &Table,
     scopes: &Catalogue,
@@ -17,11 +20,14 @@ pub(super) fn check(
     complaints: &mut Complaints<'_>,
 ) -> Vec<Route> {
     let mut routes = Vec::new();
-    let mut taken = HashMap::new();
+    let mut taken = Taken::new();
     for given in root.tables("routes") {
         let path = given.word("path");
-        let methods = methods(&given.words("methods"), complaints);
-        if let Some(shape) = path.and_then(|word| path::check(word, complaints)) {
+        let words = given.words("methods");
+        let methods = methods(&words, complaints);
+        let shape = path.and_then(|word| path::check(word, complaints));
+        // With a wrong method left out, the rest could be taken for a route of all methods.
+        if let Some(shape) = shape.filter(|_| methods.len() == words.len()) {
             check_taken(&mut taken, &shape, &methods, given.place_of("path"), complaints);
         }
         let requirement = requirement(given, scopes, complaints);
@@ -45,6 +51,7 @@ pub(super) fn check(
             underscore_headers: given.bool("underscore_headers"),
         });
     }
+    warn_of_shadowed(&taken, complaints);
     warn_of_idle_parts(root, &routes, upstreams, complaints);
     routes
 }
@@ -75,7 +82,7 @@ fn methods(words: &[Word<'_>], complaints: &mut Complaints<'_>) -> Vec<Method> {
 /// Finds an earlier route that has the same path and one of the methods. One that lists methods
 /// goes beside one for all the others.
 fn check_taken(
-    taken: &mut HashMap<(String, Option<Method>), usize>,
+    taken: &mut Taken,
     shape: &str,
     methods: &[Method],
     at: usize,
@@ -146,6 +153,20 @@ fn strip_prefix(word: Word<'_>, path: Option<Word<'_>>, complaints: &mut Complai
         }
     }
     word.text.to_owned()
+}
+
+/// `X/**` gets nothing where `X/{}` takes one segment and `X/{}/**` takes more, because the most
+/// specific path decides whatever its methods are.
+fn warn_of_shadowed(taken: &Taken, complaints: &mut Complaints<'_>) {
+    let has = |shape: String| taken.keys().any(|(known, _)| *known == shape);
+    for ((shape, _), at) in taken {
+        let Some(stem) = shape.strip_suffix("**") else { continue };
+        if has(format!("{stem}{{}}")) && has(format!("{stem}{{}}/**")) {
+            let message = "no request comes here: other routes take its paths of one segment and \
+                           those of more";
+            complaints.warning(*at, message);
+        }
+    }
 }
 
 fn warn_of_idle_parts(
