@@ -2,4 +2,5 @@
 //! the real stores.
 
 mod imports;
+mod store;
 mod support;
