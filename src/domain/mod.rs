@@ -4,6 +4,7 @@
 //! arguments. Everything else stands on this module, and it stands on nothing of ours.
 
 pub mod clock;
+pub mod explanation;
 pub mod id;
 pub mod key;
 pub mod money;
@@ -14,6 +15,7 @@ pub mod scope;
 pub mod window;
 
 pub use clock::Clock;
+pub use explanation::Explanation;
 pub use id::{KeyId, OwnerId, PublicId};
 pub use key::{Environment, Key, KeyStatus, KeyWithSecrets, Secret, SecretStatus};
 pub use money::Millionths;

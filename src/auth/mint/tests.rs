@@ -1,0 +1,1 @@
+//! The rules of minting, on a real store.
