@@ -1,224 +1,42 @@
-//! The configuration as the rest of keygate uses it: checked, complete, without spans.
+//! The configuration: the file and the environment into a checked [`Config`].
 //!
-//! `raw` reads the file into values with their places, `check` makes a [`Config`] of them or every
-//! problem at once, `reference` is the one table of all settings from which the schema, the
-//! documents and the list of known names are made, and `reload` keeps a running gateway's
-//! configuration fresh. This is the only module that reads environment variables.
+//! `settings` is the one table of all settings. `raw` reads a file by it into a `tree` of values
+//! with their places, `overrides` puts the environment's variables in, `check` makes a [`Config`]
+//! of it or every problem at once, `show` writes it for people, `reference` makes the documents
+//! and the schema, and `reload` keeps a running gateway's configuration fresh. This is the only
+//! module that reads environment variables.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
-use http::{HeaderName, HeaderValue, Method};
+use thiserror::Error;
 
-use crate::domain::{Catalogue, Limit, Reason};
-use crate::key::SecretFormat;
-use crate::key::hash::Argon2Strength;
+pub mod reference;
+pub mod reload;
+pub mod units;
 
-/// Everything the file and the environment said, checked. Defaults are filled in.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Config {
-    /// `[server]`: the data plane.
-    pub server: Server,
-    /// `admin.listen`: health, metrics, admin API.
-    pub admin_listen: SocketAddr,
-    /// `[store]`.
-    pub store: StoreLocation,
-    /// `[cache]`: the key table.
-    pub cache: Cache,
-    /// `[keys]`.
-    pub keys: Keys,
-    /// `[limits]`.
-    pub limits: Limits,
-    /// `[scopes]`: the catalogue.
-    pub scopes: Catalogue,
-    /// `[permissions]`: bundles of scopes by name.
-    pub permissions: BTreeMap<String, Vec<String>>,
-    /// `[upstreams.NAME]`, in the order of their names.
-    pub upstreams: Vec<Upstream>,
-    /// `[[routes]]`, in the order of the file.
-    pub routes: Vec<Route>,
-    /// `identity.header_prefix`: lower case, ends in `-`.
-    pub identity_prefix: String,
-    /// `[errors.REASON]`.
-    pub errors: BTreeMap<Reason, ErrorOverride>,
-    /// `[access_log]`.
-    pub access_log: AccessLog,
-}
+mod check;
+mod environment;
+mod overrides;
+mod problem;
+mod raw;
+mod settings;
+mod shape;
+mod show;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod types;
 
-/// `[server]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Server {
-    /// Where the data plane listens; at least one; port 0 takes a free one.
-    pub listen: Vec<SocketAddr>,
-    /// Worker threads; never 0 here (0 in the file is one per core).
-    pub workers: usize,
-    /// How long a head may take to arrive.
-    pub header_timeout: Duration,
-    /// How long a connection may stay without a request.
-    pub idle_timeout: Duration,
-    /// How long running requests have after SIGTERM.
-    pub drain_timeout: Duration,
-    /// Bytes a head may have.
-    pub max_header_bytes: usize,
-    /// Bytes a body may have where the route says nothing else.
-    pub max_body: u64,
-    /// Client connections at once, over all workers.
-    pub max_connections: usize,
-}
+pub use environment::Environment;
+pub use overrides::{DATABASE_URL, RATE_LIMIT_PER_HOUR, RATE_LIMIT_PER_MIN};
+pub use problem::Problem;
+pub use types::{
+    AccessLog, Cache, Config, ErrorOverride, Keys, Limits, LogOutput, Requirement, Route, Server,
+    StoreLocation, Target, Upstream,
+};
 
-/// `store.url` taken apart.
-#[derive(Clone, PartialEq, Eq)]
-pub enum StoreLocation {
-    /// `sqlite://PATH`; relative to the working directory.
-    Sqlite(PathBuf),
-    /// `postgres://…` or `postgresql://…`, with its password.
-    Postgres(String),
-}
-
-/// `[cache]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Cache {
-    /// Entries the key table holds at most.
-    pub capacity: usize,
-    /// After how long an entry is read again, counted from when it was read.
-    pub ttl: Duration,
-    /// How long entries go on working while the store is away.
-    pub stale_if_down: Duration,
-}
-
-/// `[keys]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Keys {
-    /// Prefixes and checksum.
-    pub format: SecretFormat,
-    /// Headers a credential is taken from, in the order of the file; at least one.
-    pub headers: Vec<HeaderName>,
-    /// How long a rotated secret goes on working unless the command says otherwise.
-    pub rotation_grace: Duration,
-    /// The age from which a secret is shown as due for rotation.
-    pub rotate_after: Duration,
-    /// Strength of new hashes.
-    pub argon2: Argon2Strength,
-}
-
-/// `[limits]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Limits {
-    /// For every key without limits of its own; one a window at most, shortest window first.
-    pub per_key: Vec<Limit>,
-    /// 401s per client address; `None`: not counted.
-    pub failed_auth_per_ip: Option<Limit>,
-    /// Whether test keys count at all.
-    pub test_keys_count: bool,
-}
-
-/// `[upstreams.NAME]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Upstream {
-    /// Its name.
-    pub name: String,
-    /// Where requests go, in turn; at least one.
-    pub targets: Vec<Target>,
-    /// Where test keys' requests go, if there is any.
-    pub sandbox: Vec<Target>,
-    /// How long a connection may take to stand.
-    pub connect_timeout: Duration,
-    /// How long the upstream may take to begin its answer, and between two pieces of it.
-    pub timeout: Duration,
-    /// Further targets tried.
-    pub retries: u32,
-    /// Set on every request to it, replacing what the client sent.
-    pub set_headers: Vec<(HeaderName, HeaderValue)>,
-}
-
-/// One `http://HOST:PORT` of an upstream.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Target {
-    /// As written, without the scheme: what `Host` says where the client gave none.
-    pub authority: String,
-    /// Host name or address, IPv6 without brackets.
-    pub host: String,
-    /// 80 where none was written.
-    pub port: u16,
-}
-
-/// What a request must bring to pass a route.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Requirement {
-    /// No key at all.
-    Public,
-    /// A key with every one of these scopes; none: any key.
-    All(Vec<String>),
-    /// A key with one of these.
-    Any(Vec<String>),
-}
-
-/// One `[[routes]]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Route {
-    /// As written: literal segments, `{name}` for one, `/**` last for one or more.
-    pub path: String,
-    /// Upper case as written; empty: all methods but OPTIONS, CONNECT, TRACE.
-    pub methods: Vec<Method>,
-    /// Which key may.
-    pub requirement: Requirement,
-    /// Index into [`Config::upstreams`].
-    pub upstream: usize,
-    /// Of each key on this route, beside its own limits.
-    pub limits: Vec<Limit>,
-    /// Taken off the path before it is forwarded; empty, or begins with `/` and does not end so.
-    pub strip_prefix: String,
-    /// Bytes a body may have.
-    pub max_body: Option<u64>,
-    /// Instead of the upstream's.
-    pub timeout: Option<Duration>,
-    /// Whether test keys may.
-    pub allow_test_keys: bool,
-    /// Whether header names with an underscore pass.
-    pub underscore_headers: bool,
-}
-
-/// `[errors.REASON]`: what is not given stays as it is by default.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ErrorOverride {
-    /// 400 to 599.
-    pub status: Option<u16>,
-    /// Any text.
-    pub code: Option<String>,
-    /// Any text, with placeholders.
-    pub message: Option<String>,
-}
-
-/// `[access_log]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AccessLog {
-    /// Where lines go.
-    pub output: LogOutput,
-    /// Which part of the requests is logged: 0 none, 1 all.
-    pub sample: f64,
-}
-
-/// Where the access log goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogOutput {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-    /// A file that is appended to.
-    File(PathBuf),
-}
-
-impl std::fmt::Debug for StoreLocation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Sqlite(path) => f.debug_tuple("Sqlite").field(path).finish(),
-            Self::Postgres(_) => f.write_str("Postgres(***)"),
-        }
-    }
-}
+/// Where a configuration is looked for when none is named, the first before the second.
+pub const USUAL_PLACES: [&str; 2] = ["keygate.toml", "/etc/keygate/keygate.toml"];
 
 /// A configuration as it was loaded, with what `config show` and a reload need beside it.
 #[derive(Clone, Debug)]
@@ -229,19 +47,97 @@ pub struct LoadedConfig {
     pub warnings: Vec<Problem>,
     /// The file it came from.
     pub file: PathBuf,
+    /// Every setting that has a value, masked, in the order of the settings.
+    masked: serde_json::Value,
+    /// Of the file's text, secrets and all: for [`reload::Watch`], never shown.
+    content: blake3::Hash,
 }
 
-/// One complaint, in the form `FILE:LINE:COL: message`, with its fix.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// As the file was named.
-    pub file: PathBuf,
-    /// From 1.
-    pub line: usize,
-    /// From 1, in characters.
-    pub column: usize,
-    /// What is wrong and what is allowed; never a value that may be a secret.
-    pub message: String,
-    /// What to do, where there is more to say.
-    pub hint: Option<String>,
+/// No configuration was named, and none is in a usual place.
+#[derive(Debug, Error)]
+#[error(
+    "there is no configuration: name a file with `--config FILE` or `KEYGATE_CONFIG`, or put one \
+     at ./keygate.toml or /etc/keygate/keygate.toml"
+)]
+pub struct NoConfigFile;
+
+/// The file to load: the one that was named, else the first of the usual places that is there.
+pub fn locate(given: Option<&Path>) -> Result<PathBuf, NoConfigFile> {
+    if let Some(file) = given {
+        return Ok(file.to_owned());
+    }
+    let usual = USUAL_PLACES.iter().map(PathBuf::from);
+    usual.into_iter().find(|file| file.is_file()).ok_or(NoConfigFile)
+}
+
+/// Reads and checks a file; the error holds every problem, in the order of the file.
+pub fn load(file: &Path, environment: &Environment) -> Result<LoadedConfig, Vec<Problem>> {
+    let bytes = std::fs::read(file).map_err(|error| vec![unreadable(file, &error)])?;
+    parse_bytes(&bytes, file, environment)
+}
+
+/// Checks a configuration's text; `file` is what problems name it.
+pub fn parse(
+    text: &str,
+    file: &Path,
+    environment: &Environment,
+) -> Result<LoadedConfig, Vec<Problem>> {
+    let mut complaints = problem::Complaints::about(file, text);
+    let mut root = raw::read(text, environment, &mut complaints);
+    overrides::apply(&mut root, environment, &mut complaints);
+    let config = check::check(&root, &mut complaints);
+    let warnings = complaints.into_result()?;
+    Ok(LoadedConfig {
+        config,
+        warnings,
+        file: file.to_owned(),
+        masked: show::masked(&root),
+        content: blake3::hash(text.as_bytes()),
+    })
+}
+
+impl LoadedConfig {
+    /// The configuration in force as TOML: defaults and the environment's variables filled in;
+    /// `***` in place of passwords, of headers set for upstreams, and of whatever came out of
+    /// `${NAME}`. Can be loaded again where nothing is masked.
+    pub fn show_toml(&self) -> String {
+        show::to_toml(&self.masked)
+    }
+
+    /// The same as JSON.
+    pub fn show_json(&self) -> serde_json::Value {
+        self.masked.clone()
+    }
+
+    /// BLAKE3, in hex, of what [`Self::show_json`] gives: equal for instances that show the same.
+    /// Secrets are masked before, so that none can be guessed from it.
+    pub fn hash(&self) -> String {
+        blake3::hash(self.masked.to_string().as_bytes()).to_hex().to_string()
+    }
+}
+
+fn parse_bytes(
+    bytes: &[u8],
+    file: &Path,
+    environment: &Environment,
+) -> Result<LoadedConfig, Vec<Problem>> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => parse(text, file, environment),
+        Err(error) => {
+            let text = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+            let mut complaints = problem::Complaints::about(file, &text);
+            complaints.problem(text.len(), "not valid TOML: not UTF-8");
+            Err(complaints.into_result().expect_err("a problem was just added"))
+        }
+    }
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> Problem {
+    Problem {
+        file: file.to_owned(),
+        line: 1,
+        column: 1,
+        message: format!("the file cannot be read: {error}"),
+        hint: None,
+    }
 }

@@ -1,0 +1,170 @@
+//! `[upstreams.NAME]`: targets and the headers set for them.
+
+use http::uri::Authority;
+use http::{HeaderName, HeaderValue};
+
+use crate::config::problem::Complaints;
+use crate::config::tree::{Table, Value, Word};
+use crate::config::types::{Target, Upstream};
+
+/// Headers that the gateway writes anew for every message.
+const NOT_TO_SET: [&str; 9] = [
+    "connection",
+    "content-length",
+    "expect",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+pub(super) fn check(
+    upstreams: &Table,
+    identity_prefix: &str,
+    complaints: &mut Complaints<'_>,
+) -> Vec<Upstream> {
+    let mut checked = Vec::new();
+    for (name, at, node) in &upstreams.entries {
+        super::check_chosen_name("an upstream", name, *at, complaints);
+        let Value::Table(given) = &node.value else { continue };
+        checked.push(Upstream {
+            name: name.clone(),
+            targets: targets(&given.words("targets"), complaints),
+            sandbox: targets(&given.words("sandbox"), complaints),
+            connect_timeout: given.duration("connect_timeout"),
+            timeout: given.duration("timeout"),
+            retries: given.count("retries"),
+            set_headers: set_headers(given.table("set_headers"), identity_prefix, complaints),
+        });
+    }
+    checked
+}
+
+fn targets(words: &[Word<'_>], complaints: &mut Complaints<'_>) -> Vec<Target> {
+    let mut targets = Vec::with_capacity(words.len());
+    for word in words {
+        match target(word.text) {
+            Some(target) => targets.push(target),
+            None if word.text.starts_with("https://") => {
+                complaints.problem(word.at, "a target with `https://` is not supported yet");
+            }
+            None => complaints.problem(
+                word.at,
+                "a target must be \"http://HOST\" or \"http://HOST:PORT\", with nothing before \
+                 the host or behind the port",
+            ),
+        }
+    }
+    targets
+}
+
+/// Takes `http://HOST[:PORT]` apart (RFC 3986 section 3.2, without user information).
+fn target(text: &str) -> Option<Target> {
+    let authority: Authority = text.strip_prefix("http://")?.parse().ok()?;
+    if authority.as_str().contains('@') {
+        return None;
+    }
+    let host = match authority.host().strip_prefix('[') {
+        Some(rest) => {
+            let address = rest.strip_suffix(']')?;
+            address.parse::<std::net::Ipv6Addr>().ok()?;
+            address
+        }
+        None => authority.host(),
+    };
+    let in_host = |b: u8| b.is_ascii_alphanumeric() || b"-._:".contains(&b);
+    if host.is_empty() || !host.bytes().all(in_host) {
+        return None;
+    }
+    let written = &authority.as_str()[authority.host().len()..];
+    let port = match written.strip_prefix(':') {
+        Some(port) => port.parse().ok().filter(|port| *port != 0)?,
+        None if written.is_empty() => 80,
+        None => return None,
+    };
+    Some(Target { authority: authority.to_string(), host: host.to_owned(), port })
+}
+
+fn set_headers(
+    headers: &Table,
+    identity_prefix: &str,
+    complaints: &mut Complaints<'_>,
+) -> Vec<(HeaderName, HeaderValue)> {
+    let mut set: Vec<(HeaderName, HeaderValue)> = Vec::new();
+    for (name, at, node) in &headers.entries {
+        let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
+            complaints.problem(*at, format!("`{name}` is no header's name"));
+            continue;
+        };
+        if NOT_TO_SET.contains(&header.as_str()) || header.as_str().starts_with(identity_prefix) {
+            complaints.problem(*at, format!("`{name}` is the gateway's own to set"));
+        }
+        if set.iter().any(|(known, _)| *known == header) {
+            complaints.problem(*at, format!("`{name}` is set twice"));
+        }
+        let value = node.word().and_then(|word| HeaderValue::from_str(word.text).ok());
+        let Some(mut value) = value else {
+            complaints.problem(
+                node.at,
+                format!("the value of `{name}` has a character that no header's value has"),
+            );
+            continue;
+        };
+        value.set_sensitive(true);
+        set.push((header, value));
+    }
+    set
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_a_host_and_a_port() {
+        for (text, host, port) in [
+            ("http://127.0.0.1:9000", "127.0.0.1", 9000),
+            ("http://api.internal", "api.internal", 80),
+            ("http://my_service:81", "my_service", 81),
+            ("http://[::1]:9000", "::1", 9000),
+            ("http://[2001:db8::1]", "2001:db8::1", 80),
+        ] {
+            let target = target(text).unwrap();
+            assert_eq!((target.host.as_str(), target.port), (host, port), "{text}");
+            assert_eq!(target.authority, text["http://".len()..]);
+        }
+    }
+
+    #[test]
+    fn what_is_more_or_less_than_that_is_no_target() {
+        for text in [
+            "",
+            "127.0.0.1:9000",
+            "http://",
+            "http://:80",
+            "http://a:",
+            "http://a:0",
+            "http://a:65536",
+            "http://a:x",
+            "http://a/",
+            "http://a/b",
+            "http://a?b",
+            "http://u@a",
+            "http://u:p@a",
+            "http://[::1",
+            "http://[a]",
+            "http://::1",
+            "http://a b",
+            "HTTP://a",
+            "https://a",
+            "http://ä",
+            "http://a%20b",
+            "ftp://a",
+            "http://[::1]x",
+        ] {
+            assert!(target(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The checked configuration: what the rest of keygate reads, complete and without places.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method};
+
+use crate::domain::{Catalogue, Limit, Reason};
+use crate::key::SecretFormat;
+use crate::key::hash::Argon2Strength;
+
+/// Everything the file and the environment said, checked. Defaults are filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `[server]`: the data plane.
+    pub server: Server,
+    /// `admin.listen`: health, metrics, admin API.
+    pub admin_listen: SocketAddr,
+    /// `[store]`.
+    pub store: StoreLocation,
+    /// `[cache]`: the key table.
+    pub cache: Cache,
+    /// `[keys]`.
+    pub keys: Keys,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[scopes]`: the catalogue.
+    pub scopes: Catalogue,
+    /// `[permissions]`: bundles of scopes by name.
+    pub permissions: BTreeMap<String, Vec<String>>,
+    /// `[upstreams.NAME]`, in the order of their names.
+    pub upstreams: Vec<Upstream>,
+    /// `[[routes]]`, in the order of the file.
+    pub routes: Vec<Route>,
+    /// `identity.header_prefix`: lower case, ends in `-`.
+    pub identity_prefix: String,
+    /// `[errors.REASON]`.
+    pub errors: BTreeMap<Reason, ErrorOverride>,
+    /// `[access_log]`.
+    pub access_log: AccessLog,
+}
+
+/// `[server]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// Where the data plane listens; at least one; port 0 takes a free one.
+    pub listen: Vec<SocketAddr>,
+    /// Worker threads; never 0 here (0 in the file is one per core).
+    pub workers: usize,
+    /// How long a head may take to arrive.
+    pub header_timeout: Duration,
+    /// How long a connection may stay without a request.
+    pub idle_timeout: Duration,
+    /// How long running requests have after SIGTERM.
+    pub drain_timeout: Duration,
+    /// Bytes a head may have.
+    pub max_header_bytes: usize,
+    /// Bytes a body may have where the route says nothing else.
+    pub max_body: u64,
+    /// Client connections at once, over all workers.
+    pub max_connections: usize,
+}
+
+/// `store.url` taken apart.
+#[derive(Clone, PartialEq, Eq)]
+pub enum StoreLocation {
+    /// `sqlite://PATH`; relative to the working directory.
+    Sqlite(PathBuf),
+    /// `postgres://…` or `postgresql://…`, with its password.
+    Postgres(String),
+}
+
+/// `[cache]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cache {
+    /// Entries the key table holds at most.
+    pub capacity: usize,
+    /// After how long an entry is read again, counted from when it was read.
+    pub ttl: Duration,
+    /// How long entries go on working while the store is away.
+    pub stale_if_down: Duration,
+}
+
+/// `[keys]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Keys {
+    /// Prefixes and checksum.
+    pub format: SecretFormat,
+    /// Headers a credential is taken from, in the order of the file; at least one.
+    pub headers: Vec<HeaderName>,
+    /// How long a rotated secret goes on working unless the command says otherwise.
+    pub rotation_grace: Duration,
+    /// The age from which a secret is shown as due for rotation.
+    pub rotate_after: Duration,
+    /// Strength of new hashes.
+    pub argon2: Argon2Strength,
+}
+
+/// `[limits]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// For every key without limits of its own; one a window at most, shortest window first.
+    pub per_key: Vec<Limit>,
+    /// 401s per client address; `None`: not counted.
+    pub failed_auth_per_ip: Option<Limit>,
+    /// Whether test keys count at all.
+    pub test_keys_count: bool,
+}
+
+/// `[upstreams.NAME]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    /// Its name.
+    pub name: String,
+    /// Where requests go, in turn; at least one.
+    pub targets: Vec<Target>,
+    /// Where test keys' requests go, if there is any.
+    pub sandbox: Vec<Target>,
+    /// How long a connection may take to stand.
+    pub connect_timeout: Duration,
+    /// How long the upstream may take to begin its answer, and between two pieces of it.
+    pub timeout: Duration,
+    /// Further targets tried.
+    pub retries: u32,
+    /// Set on every request to it, replacing what the client sent.
+    pub set_headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// One `http://HOST:PORT` of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// As written, without the scheme: what `Host` says where the client gave none.
+    pub authority: String,
+    /// Host name or address, IPv6 without brackets.
+    pub host: String,
+    /// 80 where none was written.
+    pub port: u16,
+}
+
+/// What a request must bring to pass a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// No key at all.
+    Public,
+    /// A key with every one of these scopes; none: any key.
+    All(Vec<String>),
+    /// A key with one of these.
+    Any(Vec<String>),
+}
+
+/// One `[[routes]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// As written: literal segments, `{name}` for one, `/**` last for one or more.
+    pub path: String,
+    /// Upper case as written; empty: all methods but OPTIONS, CONNECT, TRACE.
+    pub methods: Vec<Method>,
+    /// Which key may.
+    pub requirement: Requirement,
+    /// Index into [`Config::upstreams`].
+    pub upstream: usize,
+    /// Of each key on this route, beside its own limits.
+    pub limits: Vec<Limit>,
+    /// Taken off the path before it is forwarded; empty, or begins with `/` and does not end so.
+    pub strip_prefix: String,
+    /// Bytes a body may have.
+    pub max_body: Option<u64>,
+    /// Instead of the upstream's.
+    pub timeout: Option<Duration>,
+    /// Whether test keys may.
+    pub allow_test_keys: bool,
+    /// Whether header names with an underscore pass.
+    pub underscore_headers: bool,
+}
+
+/// `[errors.REASON]`: what is not given stays as it is by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ErrorOverride {
+    /// 400 to 599.
+    pub status: Option<u16>,
+    /// Any text.
+    pub code: Option<String>,
+    /// Any text, with placeholders.
+    pub message: Option<String>,
+}
+
+/// `[access_log]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessLog {
+    /// Where lines go.
+    pub output: LogOutput,
+    /// Which part of the requests is logged: 0 none, 1 all.
+    pub sample: f64,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogOutput {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// A file that is appended to.
+    File(PathBuf),
+}
+
+impl std::fmt::Debug for StoreLocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite(path) => f.debug_tuple("Sqlite").field(path).finish(),
+            Self::Postgres(_) => f.write_str("Postgres(***)"),
+        }
+    }
+}
