@@ -4,22 +4,41 @@
 //! always means that the question could not be asked, and never that the answer is no. Every
 //! statement of both stores is run by the one suite in `tests/it/store.rs`.
 
+mod error;
 pub mod feed;
 pub mod migrate;
+pub mod postgres;
+mod rows;
+pub mod sqlite;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use thiserror::Error;
 
+use crate::config::StoreLocation;
 use crate::domain::{
-    AddressRange, Environment, Key, KeyId, KeyStatus, KeyWithSecrets, Limit, Millionths, Owner,
-    OwnerId, PublicId, Secret,
+    AddressRange, Key, KeyId, KeyStatus, KeyWithSecrets, Limit, Millionths, Owner, OwnerId,
+    PublicId, Secret,
 };
 
 pub use feed::{Change, Changes, Feed};
 pub use migrate::SchemaStatus;
+pub use postgres::PostgresStore;
+pub use sqlite::SqliteStore;
+
+/// Opens the store that the configuration names.
+///
+/// A SQLite file is made (mode 0600) where there is none; a Postgres server need not be there yet.
+/// The schema is not touched: see [`Store::migrate`].
+pub async fn open(location: &StoreLocation) -> Result<Arc<dyn Store>> {
+    Ok(match location {
+        StoreLocation::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
+        StoreLocation::Postgres(url) => Arc::new(PostgresStore::open(url)?),
+    })
+}
 
 /// Why the store did not do it.
 #[derive(Debug, Error)]
@@ -35,7 +54,7 @@ pub enum StoreError {
         /// The newest migration in this binary.
         needed: i64,
     },
-    /// A name or id is taken already.
+    /// A name or id is taken already, or an owner or key that is named does not exist.
     #[error("{0}")]
     Conflict(String),
     /// A row says what this version cannot read: changed by hand, or by a newer keygate.
@@ -100,6 +119,30 @@ pub struct KeyPatch {
     pub expires_at: Option<Option<Timestamp>>,
     /// Notes to set (`Some`) or remove (`None`), by their names.
     pub metadata: BTreeMap<String, Option<String>>,
+}
+
+impl KeyPatch {
+    /// Changes `key` as the patch says.
+    pub fn apply(&self, key: &mut Key) {
+        fn set<T: Clone>(field: &mut T, value: Option<&T>) {
+            if let Some(value) = value {
+                field.clone_from(value);
+            }
+        }
+        set(&mut key.name, self.name.as_ref());
+        set(&mut key.owner_id, self.owner_id.as_ref());
+        set(&mut key.scopes, self.scopes.as_ref());
+        set(&mut key.limits, self.limits.as_ref());
+        set(&mut key.allowed_ips, self.allowed_ips.as_ref());
+        set(&mut key.monthly_budget, self.monthly_budget.as_ref());
+        set(&mut key.expires_at, self.expires_at.as_ref());
+        for (name, note) in &self.metadata {
+            match note {
+                Some(note) => key.metadata.insert(name.clone(), note.clone()),
+                None => key.metadata.remove(name),
+            };
+        }
+    }
 }
 
 /// How a rotation went.
@@ -192,10 +235,4 @@ pub trait Store: Send + Sync + 'static {
     /// Begins to listen for changes. The feed stands when this returns: no change after it is
     /// missed until [`Feed::next`] says that it broke.
     async fn listen(&self) -> Result<Box<dyn Feed>>;
-}
-
-/// The environment as the stores write it.
-#[expect(dead_code, reason = "both stores read it")]
-fn environment(text: &str) -> Result<Environment> {
-    text.parse().map_err(|()| StoreError::Corrupt(format!("environment {text:?}")))
 }

@@ -1,4 +1,5 @@
 //! The one integration-test binary: every module states rules of one part, on the real binary or
 //! the real stores.
 
+mod store;
 mod support;

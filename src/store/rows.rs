@@ -1,0 +1,333 @@
+//! From rows to records and back; the same columns in both stores.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use sqlx::{Database, Encode, FromRow, QueryBuilder, Type};
+
+use super::{KeyFilter, Loaded, Page, PageRequest, Result, StoreError};
+use crate::domain::{
+    Key, KeyId, KeyStatus, KeyWithSecrets, Millionths, Owner, OwnerId, PublicId, Secret,
+};
+
+/// What is selected of an owner.
+macro_rules! owner_columns {
+    () => {
+        "o.id AS owner_id, o.name AS owner_name, o.disabled AS owner_disabled, \
+         o.created_at AS owner_created_at "
+    };
+}
+
+/// Selects keys with their owner, a row for each secret; `$from` names `k`, `$rest` what follows
+/// the joins.
+macro_rules! select_keys {
+    ($from:literal, $rest:literal) => {
+        concat!(
+            "SELECT ",
+            $crate::store::rows::owner_columns!(),
+            ", k.id, k.name, k.parent_id, k.environment, k.scopes, k.limits, k.allowed_ips, \
+             k.monthly_budget, k.expires_at, k.disabled, k.revoked_at, k.revoke_reason, \
+             k.metadata, k.rotation_interval_days, k.created_at, s.id AS secret_id, \
+             s.hint AS secret_hint, s.phc AS secret_phc, s.created_at AS secret_created_at, \
+             s.expires_at AS secret_expires_at, s.revoked_at AS secret_revoked_at, \
+             s.last_used_at AS secret_last_used_at FROM ",
+            $from,
+            " JOIN owners o ON o.id = k.owner_id LEFT JOIN secrets s ON s.key_id = k.id ",
+            $rest,
+            " ORDER BY k.id DESC, s.created_at, s.id"
+        )
+    };
+}
+
+pub(super) use {owner_columns, select_keys};
+
+/// The text above every id there can be: where the first page begins.
+const ABOVE_ALL: &str = "\u{10FFFF}";
+
+/// An owner's columns.
+#[derive(FromRow)]
+pub(super) struct OwnerRow {
+    owner_id: String,
+    owner_name: String,
+    owner_disabled: bool,
+    owner_created_at: i64,
+}
+
+/// A key, its owner and one of its secrets.
+#[derive(FromRow)]
+pub(super) struct KeyRow {
+    #[sqlx(flatten)]
+    owner: OwnerRow,
+    #[sqlx(flatten)]
+    secret: SecretRow,
+    id: String,
+    name: String,
+    parent_id: Option<String>,
+    environment: String,
+    scopes: String,
+    limits: String,
+    allowed_ips: String,
+    monthly_budget: Option<i64>,
+    expires_at: Option<i64>,
+    disabled: bool,
+    revoked_at: Option<i64>,
+    revoke_reason: Option<String>,
+    metadata: String,
+    rotation_interval_days: Option<i64>,
+    created_at: i64,
+}
+
+/// All `None` for a key without secrets.
+#[derive(FromRow)]
+struct SecretRow {
+    secret_id: Option<String>,
+    secret_hint: Option<String>,
+    secret_phc: Option<String>,
+    secret_created_at: Option<i64>,
+    secret_expires_at: Option<i64>,
+    secret_revoked_at: Option<i64>,
+    secret_last_used_at: Option<i64>,
+}
+
+impl OwnerRow {
+    pub(super) fn read(self) -> Result<Owner> {
+        let row = Row { table: "owners", id: &self.owner_id };
+        Ok(Owner {
+            created_at: row.time("created_at", self.owner_created_at)?,
+            disabled: self.owner_disabled,
+            id: OwnerId::from_text(self.owner_id),
+            name: self.owner_name,
+        })
+    }
+}
+
+impl KeyRow {
+    fn read(self) -> Result<Loaded> {
+        let row = Row { table: "keys", id: &self.id };
+        let key = Key {
+            environment: self
+                .environment
+                .parse()
+                .map_err(|()| row.corrupt("environment", "neither live nor test"))?,
+            scopes: row.json("scopes", &self.scopes)?,
+            limits: row.list("limits", &self.limits)?,
+            allowed_ips: row.list("allowed_ips", &self.allowed_ips)?,
+            monthly_budget: self
+                .monthly_budget
+                .map(|budget| {
+                    Millionths::new(budget).ok_or_else(|| row.corrupt("monthly_budget", "negative"))
+                })
+                .transpose()?,
+            expires_at: row.time_if("expires_at", self.expires_at)?,
+            revoked_at: row.time_if("revoked_at", self.revoked_at)?,
+            metadata: row.json("metadata", &self.metadata)?,
+            rotation_interval_days: self
+                .rotation_interval_days
+                .map(|days| {
+                    u32::try_from(days)
+                        .map_err(|error| row.corrupt("rotation_interval_days", error))
+                })
+                .transpose()?,
+            created_at: row.time("created_at", self.created_at)?,
+            id: KeyId::from_text(self.id.as_str()),
+            name: self.name,
+            owner_id: OwnerId::from_text(self.owner.owner_id.as_str()),
+            parent_id: self.parent_id.map(KeyId::from_text),
+            disabled: self.disabled,
+            revoke_reason: self.revoke_reason,
+        };
+        let secrets = self.secret.read()?.into_iter().collect();
+        Ok(Loaded { key: KeyWithSecrets { key, secrets }, owner: self.owner.read()? })
+    }
+}
+
+impl SecretRow {
+    fn read(self) -> Result<Option<Secret>> {
+        let (Some(id), Some(hint), Some(phc), Some(created_at)) =
+            (self.secret_id, self.secret_hint, self.secret_phc, self.secret_created_at)
+        else {
+            return Ok(None);
+        };
+        let row = Row { table: "secrets", id: &id };
+        Ok(Some(Secret {
+            id: id.parse().map_err(|error| row.corrupt("id", error))?,
+            hint,
+            phc,
+            created_at: row.time("created_at", created_at)?,
+            expires_at: row.time_if("expires_at", self.secret_expires_at)?,
+            revoked_at: row.time_if("revoked_at", self.secret_revoked_at)?,
+            last_used_at: row.time_if("last_used_at", self.secret_last_used_at)?,
+        }))
+    }
+}
+
+/// Gathers what [`select_keys`] gave: one record a key, in the order of the rows.
+pub(super) fn loaded(rows: Vec<KeyRow>) -> Result<Vec<Loaded>> {
+    let mut all: Vec<Loaded> = Vec::new();
+    for row in rows {
+        match all.last_mut().filter(|last| last.key.key.id.as_str() == row.id) {
+            Some(last) => last.key.secrets.extend(row.secret.read()?),
+            None => all.push(row.read()?),
+        }
+    }
+    Ok(all)
+}
+
+/// Names the row that something is wrong with.
+struct Row<'a> {
+    table: &'static str,
+    id: &'a str,
+}
+
+impl Row<'_> {
+    fn corrupt(&self, column: &str, problem: impl Display) -> StoreError {
+        StoreError::Corrupt(format!("{column} of {} {}: {problem}", self.table, self.id))
+    }
+
+    fn time(&self, column: &str, milliseconds: i64) -> Result<Timestamp> {
+        Timestamp::from_millisecond(milliseconds).map_err(|error| self.corrupt(column, error))
+    }
+
+    fn time_if(&self, column: &str, milliseconds: Option<i64>) -> Result<Option<Timestamp>> {
+        milliseconds.map(|milliseconds| self.time(column, milliseconds)).transpose()
+    }
+
+    fn json<T: serde::de::DeserializeOwned>(&self, column: &str, text: &str) -> Result<T> {
+        serde_json::from_str(text).map_err(|error| self.corrupt(column, error))
+    }
+
+    fn list<T: FromStr<Err: Display>>(&self, column: &str, text: &str) -> Result<Vec<T>> {
+        let texts: Vec<String> = self.json(column, text)?;
+        texts.iter().map(|text| text.parse().map_err(|error| self.corrupt(column, error))).collect()
+    }
+}
+
+/// A value as the stores keep it: JSON.
+pub(super) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("lists and maps of texts are JSON")
+}
+
+/// A moment as the stores keep it.
+pub(super) fn ms(time: Option<Timestamp>) -> Option<i64> {
+    time.map(Timestamp::as_millisecond)
+}
+
+/// Where a page begins: below this id.
+pub(super) fn below(page: &PageRequest) -> &str {
+    page.after.as_deref().unwrap_or(ABOVE_ALL)
+}
+
+/// How many rows are asked for: one more than shown, which says whether there are more.
+pub(super) fn asked(page: &PageRequest) -> i64 {
+    i64::from(shown(page)) + 1
+}
+
+fn shown(page: &PageRequest) -> u32 {
+    page.limit.clamp(1, 1_000)
+}
+
+/// Cuts what [`asked`] gave to the page.
+pub(super) fn page<T>(mut rows: Vec<T>, page: &PageRequest, id: impl Fn(&T) -> &str) -> Page<T> {
+    let shown = shown(page) as usize;
+    let more = rows.len() > shown;
+    rows.truncate(shown);
+    let next_cursor = rows.last().filter(|_| more).map(|last| id(last).to_owned());
+    Page { rows, next_cursor }
+}
+
+/// Begins the question for a page of keys: everything but the end that [`select_keys`] would give.
+pub(super) fn push_page<'q, DB>(
+    query: &mut QueryBuilder<DB>,
+    filter: &KeyFilter,
+    page: &PageRequest,
+) where
+    DB: Database,
+    String: Encode<'q, DB> + Type<DB>,
+    i64: Encode<'q, DB> + Type<DB>,
+{
+    query.push("WITH page AS (SELECT k.* FROM keys k WHERE k.id < ");
+    query.push_bind(below(page).to_owned());
+    if let Some(owner) = &filter.owner {
+        query.push(" AND k.owner_id = ").push_bind(owner.as_str().to_owned());
+    }
+    if let Some(parent) = &filter.parent {
+        query.push(" AND k.parent_id = ").push_bind(parent.as_str().to_owned());
+    }
+    if let Some((status, now)) = filter.status {
+        push_status(query, status, now.as_millisecond());
+    }
+    if let Some(before) = filter.secret_older_than {
+        query.push(" AND (SELECT max(n.created_at) FROM secrets n WHERE n.key_id = k.id) < ");
+        query.push_bind(before.as_millisecond());
+    }
+    if let Some(since) = filter.unused_since {
+        query.push(" AND k.created_at < ").push_bind(since.as_millisecond());
+        query.push(
+            " AND NOT EXISTS (SELECT 1 FROM secrets u WHERE u.key_id = k.id AND u.last_used_at >= ",
+        );
+        query.push_bind(since.as_millisecond()).push(")");
+    }
+    query.push(" ORDER BY k.id DESC LIMIT ").push_bind(asked(page)).push(") ");
+}
+
+/// What [`Key::status`] says, as a condition.
+fn push_status<'q, DB>(query: &mut QueryBuilder<DB>, status: KeyStatus, now: i64)
+where
+    DB: Database,
+    i64: Encode<'q, DB> + Type<DB>,
+{
+    if status == KeyStatus::Revoked {
+        query.push(" AND k.revoked_at IS NOT NULL");
+        return;
+    }
+    query.push(" AND k.revoked_at IS NULL");
+    if status == KeyStatus::Expired {
+        query.push(" AND k.expires_at <= ").push_bind(now);
+        return;
+    }
+    query.push(" AND (k.expires_at IS NULL OR k.expires_at > ").push_bind(now).push(")");
+    query.push(if status == KeyStatus::Disabled {
+        " AND k.disabled"
+    } else {
+        " AND NOT k.disabled"
+    });
+}
+
+/// A secret that is live, as far as a rotation must know it.
+#[derive(FromRow)]
+pub(super) struct LiveRow {
+    id: String,
+    created_at: i64,
+    expires_at: Option<i64>,
+}
+
+/// Which of the live secrets are not the newest: what `replace` ends at once.
+///
+/// The one that has no end yet is the newest whatever the clock said when it was made.
+pub(super) fn older(mut live: Vec<LiveRow>) -> Vec<String> {
+    live.sort_by_key(|secret| (secret.expires_at.is_none(), secret.created_at));
+    live.pop();
+    live.into_iter().map(|secret| secret.id).collect()
+}
+
+/// The public ids among `texts`; one that is none was written by hand and is told, not obeyed.
+pub(super) fn public_id(text: &str) -> Option<PublicId> {
+    let id = text.parse().ok();
+    if id.is_none() {
+        tracing::warn!(id = text, "a row of secrets has an id that no secret can have");
+    }
+    id
+}
+
+/// Each secret's latest use, in the order of the ids, so that two writers meet in one order.
+pub(super) fn latest(uses: &[(PublicId, Timestamp)]) -> BTreeMap<PublicId, i64> {
+    let mut latest = BTreeMap::new();
+    for (id, at) in uses {
+        let at = at.as_millisecond();
+        latest.entry(*id).and_modify(|known: &mut i64| *known = at.max(*known)).or_insert(at);
+    }
+    latest
+}
