@@ -1,1 +1,3 @@
-//! The data plane: a request's way, from its head to its answer.
+//! The data plane: a request's way from its first byte to the end of its answer.
+
+pub mod explain;

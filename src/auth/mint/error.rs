@@ -91,6 +91,9 @@ impl MintError {
             Self::Store(StoreError::Schema { .. }) => {
                 Some("the store was used by a newer keygate: use that version".to_owned())
             }
+            Self::Store(StoreError::Unavailable(_)) => {
+                Some("is `store.url` right, and the database running?".to_owned())
+            }
             Self::Random(_) | Self::Hash(_) | Self::Store(_) => None,
         }
     }
