@@ -5,6 +5,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod gateway;
 pub mod key;
 pub mod limit;
 pub mod proxy;

@@ -173,6 +173,18 @@ pub enum SecretStatus {
     Revoked,
 }
 
+impl SecretStatus {
+    /// The status as it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Grace => "grace",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
 impl Secret {
     /// The status at `now`.
     pub fn status(&self, now: Timestamp) -> SecretStatus {

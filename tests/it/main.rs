@@ -1,6 +1,8 @@
 //! The one integration-test binary: every module states rules of one part, on the real binary or
 //! the real stores.
+#![cfg(test)]
 
 mod imports;
+mod cli;
 mod store;
 mod support;

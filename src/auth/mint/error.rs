@@ -1,0 +1,100 @@
+//! Why a key or an owner was not made or changed, in words for who asked for it.
+
+use thiserror::Error;
+
+use crate::domain::{KeyId, PublicId};
+use crate::key::hash::HashError;
+use crate::store::StoreError;
+
+/// Why it was not done. What is wrong is in the text, what to do in [`MintError::hint`].
+///
+/// No variant holds a secret or a part of one.
+#[derive(Debug, Error)]
+pub enum MintError {
+    /// What was asked for can't be had under this configuration: the asker's to correct.
+    #[error("{message}")]
+    Invalid {
+        /// What is wrong and what is allowed.
+        message: String,
+        /// What to do, where there is more to say.
+        hint: Option<String>,
+    },
+    /// No owner has that id or name.
+    #[error("there is no owner `{name}`")]
+    NoSuchOwner {
+        /// As asked for.
+        name: String,
+        /// The name most like it.
+        nearest: Option<String>,
+    },
+    /// No key has that id.
+    #[error("there is no key `{0}`")]
+    NoSuchKey(String),
+    /// The key has no live secret of that id.
+    #[error("key {key} has no live secret `{secret}`")]
+    NoSuchSecret {
+        /// The key.
+        key: KeyId,
+        /// The secret's public characters.
+        secret: PublicId,
+    },
+    /// Revoked keys can't be changed.
+    #[error("key {0} is revoked, which is for good")]
+    Revoked(KeyId),
+    /// A key has two live secrets at most.
+    #[error("key {0} has two live secrets already: it was rotated and the grace has not ended")]
+    TwoLive(KeyId),
+    /// The operating system gave no random bytes.
+    #[error(transparent)]
+    Random(#[from] crate::key::format::MintError),
+    /// The secret could not be hashed.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl MintError {
+    /// A complaint about what was asked for.
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid { message: message.into(), hint: None }
+    }
+
+    /// A complaint with what to do about it.
+    pub(super) fn invalid_but(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Invalid { message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// What to do about it, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Invalid { hint, .. } => hint.clone(),
+            Self::NoSuchOwner { nearest: Some(nearest), .. } => Some(format!(
+                "did you mean `{nearest}`? `keygate owner create NAME` makes a new one"
+            )),
+            Self::NoSuchOwner { nearest: None, .. } => Some(
+                "`keygate owner list` shows all, `keygate owner create NAME` makes a new one"
+                    .to_owned(),
+            ),
+            Self::NoSuchKey(_) => Some("`keygate key list` shows all keys".to_owned()),
+            Self::NoSuchSecret { key, .. } => {
+                Some(format!("`keygate key show {key}` lists its secrets"))
+            }
+            Self::Revoked(_) => Some("make a new one with `keygate key create`".to_owned()),
+            Self::TwoLive(_) => Some(
+                "wait until the older one has ended, or end it now with `--replace`".to_owned(),
+            ),
+            Self::Store(StoreError::Schema { found, needed }) if found < needed => {
+                Some("run `keygate migrate`".to_owned())
+            }
+            Self::Store(StoreError::Schema { .. }) => {
+                Some("the store was used by a newer keygate: use that version".to_owned())
+            }
+            Self::Store(StoreError::Unavailable(_)) => {
+                Some("is `store.url` right, and the database running?".to_owned())
+            }
+            Self::Random(_) | Self::Hash(_) | Self::Store(_) => None,
+        }
+    }
+}

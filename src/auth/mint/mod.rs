@@ -1,0 +1,260 @@
+//! Making and changing keys and owners, in domain words: used by the commands and by the APIs.
+//!
+//! The one rule: whatever is written to the store was checked here first, against the same
+//! configuration that the gateway serves by. Who may ask for it is the caller's to say.
+
+mod error;
+mod owners;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::config::Config;
+use crate::domain::{
+    AddressRange, Clock, Environment, Key, KeyId, KeyWithSecrets, Limit, PublicId, Secret,
+};
+use crate::key::format::Minted;
+use crate::store::{KeyPatch, Rotation, Store};
+
+pub use error::MintError;
+
+/// A key to be made.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// 1 to 100 characters.
+    pub name: String,
+    /// An owner's id or name.
+    pub owner: String,
+    /// Live or test.
+    pub environment: Environment,
+    /// What it may do.
+    pub grants: Grants,
+    /// Its own limits, one a window; none: the configuration's.
+    pub limits: Vec<Limit>,
+    /// None: from anywhere.
+    pub allowed_ips: Vec<AddressRange>,
+    /// `None`: never.
+    pub expires_at: Option<Timestamp>,
+    /// Notes.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Scopes and bundles of them; the bundles are opened up when the key is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Names of the catalogue, `prefix:*` or `*`.
+    pub scopes: Vec<String>,
+    /// Names under `[permissions]`.
+    pub permissions: Vec<String>,
+}
+
+/// What is changed of a key; a field that is `None` stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyChange {
+    /// A new name.
+    pub name: Option<String>,
+    /// Another owner, by id or name.
+    pub owner: Option<String>,
+    /// All scopes anew.
+    pub grants: Option<Grants>,
+    /// All limits anew; empty: the configuration's.
+    pub limits: Option<Vec<Limit>>,
+    /// All addresses anew; empty: from anywhere.
+    pub allowed_ips: Option<Vec<AddressRange>>,
+    /// A new end; `Some(None)`: never.
+    pub expires_at: Option<Option<Timestamp>>,
+    /// Notes to set (`Some`) or remove (`None`).
+    pub metadata: BTreeMap<String, Option<String>>,
+}
+
+/// Makes and changes keys and owners in one store under one configuration.
+#[derive(Clone, Copy)]
+pub struct Mint<'a> {
+    /// Where they are kept.
+    pub store: &'a dyn Store,
+    /// The catalogue, the secrets' form, the policy.
+    pub config: &'a Config,
+    /// What now is.
+    pub clock: &'a Clock,
+}
+
+impl Mint<'_> {
+    /// Makes a key with its first secret, which the caller hands on once and forgets.
+    pub async fn create(&self, new: NewKey) -> Result<(KeyWithSecrets, Minted), MintError> {
+        let now = self.clock.now();
+        rules::name(&new.name, &self.config.keys.format)?;
+        rules::expiry(new.expires_at, now)?;
+        rules::metadata(&new.metadata, &self.config.keys.format)?;
+        let scopes = rules::scopes(&new.grants, self.config)?;
+        let limits = rules::limits(new.limits)?;
+        let owner = self.owner(&new.owner).await?;
+        let (minted, secret) = self.mint_secret(new.environment, now).await?;
+        let key = Key {
+            id: KeyId::mint(),
+            name: new.name,
+            owner_id: owner.id,
+            parent_id: None,
+            environment: new.environment,
+            scopes,
+            limits,
+            allowed_ips: rules::allowed_ips(new.allowed_ips),
+            monthly_budget: None,
+            expires_at: new.expires_at,
+            disabled: false,
+            revoked_at: None,
+            revoke_reason: None,
+            metadata: new.metadata,
+            rotation_interval_days: None,
+            created_at: now,
+        };
+        self.store.create_key(&key, &secret).await?;
+        Ok((KeyWithSecrets { key, secrets: vec![secret] }, minted))
+    }
+
+    /// The key with that id.
+    pub async fn key(&self, id: &KeyId) -> Result<KeyWithSecrets, MintError> {
+        let found = self.store.key(id).await?;
+        found.ok_or_else(|| MintError::NoSuchKey(id.as_str().to_owned()))
+    }
+
+    /// Changes a key in place: its secrets, and what it has spent and counted, stay.
+    pub async fn update(&self, id: &KeyId, change: KeyChange) -> Result<KeyWithSecrets, MintError> {
+        let held = self.unrevoked(id).await?;
+        let patch = self.patch(&held.key, change).await?;
+        if !self.store.update_key(id, &patch).await? {
+            return Err(MintError::Revoked(id.clone()));
+        }
+        self.key(id).await
+    }
+
+    /// Gives a key a new secret. The old one works until `grace` is over; where two are live
+    /// already, `replace` ends the older one at once.
+    pub async fn rotate(
+        &self,
+        id: &KeyId,
+        grace: Duration,
+        replace: bool,
+    ) -> Result<(KeyWithSecrets, Minted), MintError> {
+        let held = self.unrevoked(id).await?;
+        let now = self.clock.now();
+        if !replace && held.secrets.iter().filter(|secret| secret.is_live(now)).count() > 1 {
+            return Err(MintError::TwoLive(id.clone()));
+        }
+        let old_ends_at = now
+            .checked_add(grace)
+            .map_err(|_| MintError::invalid("the grace ends after the year 9999: shorten it"))?;
+        let (minted, secret) = self.mint_secret(held.key.environment, now).await?;
+        match self.store.rotate_key(id, &secret, old_ends_at, replace, now).await? {
+            Rotation::Done => Ok((self.key(id).await?, minted)),
+            Rotation::TwoLive => Err(MintError::TwoLive(id.clone())),
+            Rotation::NoKey => Err(MintError::Revoked(id.clone())),
+        }
+    }
+
+    /// Switches a key off, or on again.
+    pub async fn set_disabled(
+        &self,
+        id: &KeyId,
+        disabled: bool,
+    ) -> Result<KeyWithSecrets, MintError> {
+        self.unrevoked(id).await?;
+        if !self.store.set_key_disabled(id, disabled).await? {
+            return Err(MintError::Revoked(id.clone()));
+        }
+        self.key(id).await
+    }
+
+    /// Ends a key and all its descendants for good; how many keys that were, 0 where it had been
+    /// ended before.
+    pub async fn revoke(&self, id: &KeyId, reason: Option<&str>) -> Result<u64, MintError> {
+        if let Some(reason) = reason {
+            rules::reason(reason, &self.config.keys.format)?;
+        }
+        self.key(id).await?;
+        Ok(self.store.revoke_key(id, reason, self.clock.now()).await?)
+    }
+
+    /// Ends one live secret of a key for good; the key and its other secret stay.
+    pub async fn revoke_secret(
+        &self,
+        id: &KeyId,
+        secret: PublicId,
+    ) -> Result<KeyWithSecrets, MintError> {
+        self.key(id).await?;
+        if !self.store.revoke_secret(id, secret, self.clock.now()).await? {
+            return Err(MintError::NoSuchSecret { key: id.clone(), secret });
+        }
+        self.key(id).await
+    }
+
+    async fn unrevoked(&self, id: &KeyId) -> Result<KeyWithSecrets, MintError> {
+        let held = self.key(id).await?;
+        if held.key.revoked_at.is_some() {
+            return Err(MintError::Revoked(id.clone()));
+        }
+        Ok(held)
+    }
+
+    async fn patch(&self, key: &Key, change: KeyChange) -> Result<KeyPatch, MintError> {
+        if let Some(name) = &change.name {
+            rules::name(name, &self.config.keys.format)?;
+        }
+        if let Some(end) = change.expires_at {
+            rules::expiry(end, self.clock.now())?;
+        }
+        let mut notes = key.metadata.clone();
+        for (name, value) in &change.metadata {
+            match value {
+                Some(value) => notes.insert(name.clone(), value.clone()),
+                None => notes.remove(name),
+            };
+        }
+        rules::metadata(&notes, &self.config.keys.format)?;
+        let owner_id = match &change.owner {
+            Some(owner) => Some(self.owner(owner).await?.id),
+            None => None,
+        };
+        Ok(KeyPatch {
+            name: change.name,
+            owner_id,
+            scopes: change.grants.map(|g| rules::scopes(&g, self.config)).transpose()?,
+            limits: change.limits.map(rules::limits).transpose()?,
+            allowed_ips: change.allowed_ips.map(rules::allowed_ips),
+            monthly_budget: None,
+            expires_at: change.expires_at,
+            metadata: change.metadata,
+        })
+    }
+
+    async fn mint_secret(
+        &self,
+        environment: Environment,
+        now: Timestamp,
+    ) -> Result<(Minted, Secret), MintError> {
+        let minted = self.config.keys.format.mint(environment)?.ok_or_else(|| {
+            MintError::invalid_but(
+                "there are no test keys here: `keys.test_prefix` is empty",
+                "leave out `--test`, or set `keys.test_prefix` in the configuration",
+            )
+        })?;
+        let (strength, text) = (self.config.keys.argon2, minted.text.clone());
+        let phc = tokio::task::spawn_blocking(move || strength.hash(&text))
+            .await
+            .expect("hashing neither panics nor is cancelled")?;
+        let secret = Secret {
+            id: minted.id,
+            hint: minted.hint.clone(),
+            phc,
+            created_at: now,
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        Ok((minted, secret))
+    }
+}

@@ -1,0 +1,92 @@
+//! What most commands work with: the configuration, the store, the time.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::failure::Result;
+use super::{Failure, Globals};
+use crate::auth::mint::Mint;
+use crate::auth::view::KeyView;
+use crate::config::{self, Config, Environment, LoadedConfig, StoreLocation};
+use crate::domain::{Clock, KeyWithSecrets};
+use crate::store::{self, Store, StoreError};
+
+/// A loaded configuration and its store, with a schema that fits.
+pub(crate) struct Session {
+    /// As the file and the environment say.
+    pub(crate) loaded: LoadedConfig,
+    /// Open.
+    pub(crate) store: Arc<dyn Store>,
+    /// The system's.
+    pub(crate) clock: Clock,
+}
+
+impl Session {
+    /// Loads the configuration and opens its store.
+    ///
+    /// A SQLite store is made and brought up to date by this; a Postgres store that is behind is
+    /// an error, because other instances may still run the older version.
+    pub(crate) async fn open(globals: &Globals) -> Result<Self> {
+        Self::on(load(globals)?).await
+    }
+
+    /// Opens the store of a configuration that is loaded already.
+    pub(crate) async fn on(loaded: LoadedConfig) -> Result<Self> {
+        let store = open_store(&loaded.config).await?;
+        let status = store.schema_status().await?;
+        let (found, needed) = (status.found, status.needed);
+        if found > needed {
+            return Err(StoreError::Schema { found, needed }.into());
+        }
+        if !status.pending.is_empty() {
+            match &loaded.config.store {
+                StoreLocation::Sqlite(_) => store.migrate().await.map(|_| ())?,
+                StoreLocation::Postgres(_) => {
+                    return Err(StoreError::Schema { found, needed }.into());
+                }
+            }
+        }
+        Ok(Self { loaded, store, clock: Clock::system() })
+    }
+
+    /// The checked configuration.
+    pub(crate) fn config(&self) -> &Config {
+        &self.loaded.config
+    }
+
+    /// What makes and changes keys here.
+    pub(crate) fn mint(&self) -> Mint<'_> {
+        Mint { store: &*self.store, config: self.config(), clock: &self.clock }
+    }
+
+    /// A key as programs are shown it.
+    pub(crate) fn view<'a>(&self, key: &'a KeyWithSecrets) -> KeyView<'a> {
+        KeyView::new(key, &self.config().keys, self.now())
+    }
+
+    /// The time now.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// The file that the configuration is read from.
+pub(crate) fn locate(globals: &Globals) -> Result<PathBuf> {
+    config::locate(globals.config.as_deref()).map_err(|error| {
+        Failure::mistaken(error.to_string())
+            .with_hint("to try keygate out without one: `keygate demo`")
+    })
+}
+
+/// Reads and checks the configuration.
+pub(crate) fn load(globals: &Globals) -> Result<LoadedConfig> {
+    let file = locate(globals)?;
+    Ok(config::load(&file, &Environment::process())?)
+}
+
+/// Opens the store without a look at its schema.
+pub(crate) async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
+    Ok(store::open(&config.store).await?)
+}
