@@ -4,5 +4,6 @@
 
 mod imports;
 mod cli;
+mod documents;
 mod store;
 mod support;
