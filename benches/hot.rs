@@ -6,13 +6,18 @@ use std::collections::BTreeMap;
 
 use divan::{Bencher, black_box};
 use http::Method;
+use jiff::Timestamp;
+use keygate::auth::table::{KeyPolicy, KeyTable, Moment};
 use keygate::domain::scope::ScopeEntry;
-use keygate::domain::{Catalogue, Environment, Limit};
+use keygate::domain::{
+    Catalogue, Environment, Key, KeyId, KeyWithSecrets, Limit, Owner, OwnerId, PublicId, Secret,
+};
 use keygate::key::SecretFormat;
 use keygate::key::hash::DigestKey;
 use keygate::limit::{KeyCounters, RouteId};
-use keygate::proxy::path::canonical;
 use keygate::proxy::matcher::Matcher;
+use keygate::proxy::path::canonical;
+use keygate::store::Loaded;
 
 fn main() {
     divan::main();
@@ -41,6 +46,73 @@ fn parse_a_secret(bencher: Bencher) {
 fn digest_a_secret(bencher: Bencher) {
     let (key, secret) = (DigestKey::random().unwrap(), secret());
     bencher.bench_local(|| key.digest(black_box(secret.as_bytes())));
+}
+
+/// A known secret among ten thousand keys, each asked for in turn: digest, look-up, comparison.
+#[divan::bench]
+fn hit_the_key_table(bencher: Bencher) {
+    const KEYS: usize = 10_000;
+    let digests = DigestKey::random().unwrap();
+    let minted: Vec<_> =
+        (0..KEYS).map(|_| format().mint(Environment::Live).unwrap().unwrap()).collect();
+    let policy = KeyPolicy {
+        generation: 1,
+        catalogue: Catalogue::default(),
+        per_key: Vec::new(),
+        test_keys_count: false,
+    };
+    let now = Moment { monotonic_ms: 0, wall_ms: 0 };
+    let table = KeyTable::holding(minted.iter().map(|minted| loaded(minted.id)), &policy, now);
+    for minted in &minted {
+        let digest = digests.digest(minted.text.expose().as_bytes());
+        table.secret(minted.id).unwrap().confirm(digest);
+    }
+    let mut asked = minted.iter().cycle();
+    bencher.bench_local(|| {
+        let minted = asked.next().unwrap();
+        let entry = table.secret(minted.id).unwrap();
+        let digest = digests.digest(minted.text.expose().as_bytes());
+        entry.digest().is_some_and(|known| digest.matches(known))
+    });
+}
+
+/// A key with one secret, as the store gives it.
+fn loaded(secret: PublicId) -> Loaded {
+    let created_at = Timestamp::UNIX_EPOCH;
+    let owner = Owner {
+        id: OwnerId::from_text("default"),
+        name: "default".to_owned(),
+        disabled: false,
+        created_at,
+    };
+    let key = Key {
+        id: KeyId::mint(),
+        name: "bench".to_owned(),
+        owner_id: owner.id.clone(),
+        parent_id: None,
+        environment: Environment::Live,
+        scopes: Vec::new(),
+        limits: Vec::new(),
+        allowed_ips: Vec::new(),
+        monthly_budget: None,
+        expires_at: None,
+        disabled: false,
+        revoked_at: None,
+        revoke_reason: None,
+        metadata: BTreeMap::new(),
+        rotation_interval_days: None,
+        created_at,
+    };
+    let secret = Secret {
+        id: secret,
+        hint: String::new(),
+        phc: String::new(),
+        created_at,
+        expires_at: None,
+        revoked_at: None,
+        last_used_at: None,
+    };
+    Loaded { key: KeyWithSecrets { key, secrets: vec![secret] }, owner }
 }
 
 #[divan::bench(args = ["/v1/agents/a1b2c3d4/runs", "/v1/agents/caf%c3%a9%20%31/runs"])]

@@ -76,8 +76,10 @@ impl Gateway {
         let digests = DigestKey::random().context("no random bytes for the digests' key")?;
         let pool = Argon2Pool::start(cores(), Arc::clone(&metrics))
             .context("the hashing threads could not be started")?;
-        let access_log = AccessLog::start(&config.access_log, Arc::clone(&metrics))
-            .with_context(|| format!("the access log {:?} cannot be opened", config.access_log.output))?;
+        let access_log =
+            AccessLog::start(&config.access_log, Arc::clone(&metrics)).with_context(|| {
+                format!("the access log {:?} cannot be opened", config.access_log.output)
+            })?;
         let shared = Arc::new(Shared {
             generation: AtomicU64::new(plan.generation),
             plan: ArcSwap::from_pointee(plan),
@@ -256,10 +258,9 @@ async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     match config.store {
         StoreLocation::Sqlite(_) => drop(store.migrate().await?),
         StoreLocation::Postgres(_) => match store.schema_status().await {
-            Ok(status) if status.found < status.needed => bail!(StoreError::Schema {
-                found: status.found,
-                needed: status.needed
-            }),
+            Ok(status) if status.found < status.needed => {
+                bail!(StoreError::Schema { found: status.found, needed: status.needed })
+            }
             Ok(_) => {}
             Err(error @ StoreError::Unavailable(_)) => {
                 tracing::error!(%error, "starting without the store; it is waited for");
@@ -372,8 +373,7 @@ impl Reloader {
 
     /// Puts a good file in force from the next request on; a bad one is told of and changes nothing.
     fn take_over(&self, loaded: Result<LoadedConfig, Vec<Problem>>) {
-        let taken =
-            loaded.map_err(Refused::Problems).and_then(|loaded| self.put_in_force(&loaded));
+        let taken = loaded.map_err(Refused::Problems).and_then(|loaded| self.put_in_force(&loaded));
         self.control.shared.metrics.config_reloaded(taken.is_ok());
         match taken {
             Ok(()) => tracing::info!("the configuration was reloaded"),
@@ -415,7 +415,9 @@ impl Refused {
     fn log(&self) {
         match self {
             Self::Problems(problems) => {
-                problems.iter().for_each(|problem| tracing::error!("{problem}"));
+                for problem in problems {
+                    tracing::error!("{problem}");
+                }
             }
             Self::Routes(problem) => tracing::error!("{problem}"),
         }

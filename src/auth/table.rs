@@ -266,15 +266,17 @@ impl SecretEntry {
 }
 
 impl KeyTable {
-    /// A table of one key and its ancestors, the oldest first: for saying what would become of a
-    /// request without a running gateway.
-    pub fn of_family(family: Vec<Loaded>, policy: &KeyPolicy, now: Moment) -> Self {
+    /// A table that nobody keeps fresh, of keys of which a parent comes before its children: for
+    /// saying what would become of a request without a running gateway, and for benchmarks.
+    pub fn holding(
+        keys: impl IntoIterator<Item = Loaded>,
+        policy: &KeyPolicy,
+        now: Moment,
+    ) -> Self {
         let table = Self::default();
-        let mut parent = None;
-        for loaded in family {
-            let id = loaded.key.key.id.clone();
+        for loaded in keys {
+            let parent = loaded.key.key.parent_id.as_ref().and_then(|id| table.key(id));
             table.put(loaded, parent, policy, now);
-            parent = table.key(&id);
         }
         table
     }

@@ -157,7 +157,7 @@ async fn verified(
         family.push(store.load_key(&parent).await?.ok_or_else(corrupt)?);
     }
     family.reverse();
-    let table = KeyTable::of_family(family, &plan.policy, now);
+    let table = KeyTable::holding(family, &plan.policy, now);
     let secret = table.secret(secret).ok_or(ExplainError::NoKey(id))?;
     Ok(Verified { secret })
 }

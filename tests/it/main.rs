@@ -2,8 +2,8 @@
 //! the real stores.
 #![cfg(test)]
 
-mod imports;
 mod cli;
 mod documents;
+mod imports;
 mod store;
 mod support;
