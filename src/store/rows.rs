@@ -238,13 +238,17 @@ pub(super) fn older(mut live: Vec<LiveRow>) -> Vec<String> {
     live.into_iter().map(|secret| secret.id).collect()
 }
 
-/// The public ids among `texts`; one that is none was written by hand and is told, not obeyed.
-pub(super) fn public_id(text: &str) -> Option<PublicId> {
-    let id = text.parse().ok();
-    if id.is_none() {
-        tracing::warn!(id = text, "a row of secrets has an id that no secret can have");
-    }
-    id
+/// The public ids in a text that lists them with commas between; one that is none was written by
+/// hand and is told, not obeyed.
+pub(super) fn public_ids(list: &str) -> Vec<PublicId> {
+    let read = |text: &str| {
+        let id = text.parse().ok();
+        if id.is_none() {
+            tracing::warn!(id = text, "a row of secrets has an id that no secret can have");
+        }
+        id
+    };
+    list.split_terminator(',').filter_map(read).collect()
 }
 
 /// Each secret's latest use, in the order of the ids, so that two writers meet in one order.

@@ -6,21 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgListener, PgPool, PgPoolOptions, PgRow};
 use sqlx::query::{Query, QueryAs};
 use sqlx::{ConnectOptions, Executor, FromRow, Postgres, Transaction};
 use tokio::time::timeout;
 
-use crate::domain::PublicId;
 use crate::store::migrate::NEEDED;
-use crate::store::{Result, StoreError, error, rows};
+use crate::store::{Result, StoreError, error};
 
 /// How long a connection may take, be it made or found to work.
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long an answer may take: a server that hangs is away.
 const ANSWER: Duration = Duration::from_secs(5);
-/// How long reading every public id may take: a million are a second or two.
+/// How long reading a whole table may take: a million public ids are a second or less.
 const SCAN: Duration = Duration::from_mins(1);
 /// The server gives up waiting for a lock before we do, so that its connection stays usable.
 const SETTINGS: &str = "SET lock_timeout = '4s'";
@@ -90,12 +88,13 @@ impl Connections {
         self.answer(command.execute(&self.pool)).await.map(|_| ())
     }
 
-    /// The public ids that a question gives, read as they come.
-    pub(super) async fn public_ids(&self, ask: Ask<'_, (String,)>) -> Result<Vec<PublicId>> {
+    /// All rows of an answer that reads a whole table.
+    pub(super) async fn scan<T>(&self, ask: Ask<'_, T>) -> Result<Vec<T>>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
         self.ready().await?;
-        let rows = ask.fetch(&self.pool);
-        let ids = rows.try_filter_map(async |(id,)| Ok(rows::public_id(&id))).try_collect();
-        self.within(SCAN, ids).await
+        self.within(SCAN, ask.fetch_all(&self.pool)).await
     }
 
     /// Begins a write, in its turn: see the migration's `keygate_hold_changes`.

@@ -234,7 +234,10 @@ impl Store for PostgresStore {
     }
 
     async fn public_ids(&self) -> Result<Vec<PublicId>> {
-        self.connections.public_ids(query_as("SELECT id FROM secrets")).await
+        // One long text: a million rows cost ten times as much to take apart.
+        let ask = query_as::<_, (Option<String>,)>("SELECT string_agg(id, ',') FROM secrets");
+        let ids = self.connections.scan(ask).await?.pop().and_then(|row| row.0);
+        Ok(rows::public_ids(&ids.unwrap_or_default()))
     }
 
     /// Takes no turn among the writers, and takes its rows in the order in which they do.

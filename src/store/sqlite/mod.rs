@@ -235,8 +235,7 @@ impl Store for SqliteStore {
         // One long text: handing a million rows from SQLite's thread to ours takes seconds.
         let ask = query_as::<_, (Option<String>,)>("SELECT group_concat(id, ',') FROM secrets");
         let ids = self.connections.all(ask).await?.pop().and_then(|row| row.0);
-        let ids = ids.unwrap_or_default();
-        Ok(ids.split_terminator(',').filter_map(rows::public_id).collect())
+        Ok(rows::public_ids(&ids.unwrap_or_default()))
     }
 
     async fn record_last_use(&self, uses: &[(PublicId, Timestamp)]) -> Result<()> {
