@@ -1,34 +1,453 @@
 //! The wiring: the only file that knows every part.
+//!
+//! Two planes in one process: each worker a thread with a runtime of its own, and around them the
+//! control plane on the runtime that [`Gateway::start`] is called on.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crate::config::LoadedConfig;
+use anyhow::{Context as _, bail};
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::admin::{self, AdminState, Readiness, ReadyReport};
+use crate::auth::Authenticator;
+use crate::auth::pool::Argon2Pool;
+use crate::auth::sync::{StoreState, Sync, Synchroniser};
+use crate::config::reload::Watch;
+use crate::config::{Config, Environment, LoadedConfig, Problem, StoreLocation};
 use crate::domain::Clock;
+use crate::key::hash::DigestKey;
+use crate::proxy::plan::Plan;
+use crate::proxy::worker::{self, Order, Shared};
+use crate::store::{self, Store, StoreError};
+use crate::telemetry::access::AccessLog;
+use crate::telemetry::metrics::Metrics;
+
+/// Connections that the kernel holds for a listener that is busy.
+const BACKLOG: i32 = 1_024;
+/// How often last uses are written to the store.
+const FLUSH_USES: Duration = Duration::from_secs(30);
+/// How often the configuration's file is looked at.
+const LOOK_AT_FILE: Duration = Duration::from_secs(2);
 
 /// A running gateway.
 pub struct Gateway {
+    control: Arc<Control>,
+    orders: watch::Sender<Order>,
+    workers: Vec<JoinHandle<()>>,
     data_addresses: Vec<SocketAddr>,
     admin_address: SocketAddr,
+    stop_admin: oneshot::Sender<()>,
+    background: Vec<AbortHandle>,
+    reloader: Reloader,
 }
 
 impl Gateway {
-    /// Starts both planes; they stand when this returns.
-    #[expect(clippy::unused_async, reason = "binding and opening will wait")]
-    pub async fn start(_loaded: LoadedConfig, _clock: Clock) -> anyhow::Result<Self> {
-        anyhow::bail!("the gateway is not wired")
+    /// Starts every part and listens. The store need not be in reach: then it is waited for, and
+    /// `/readyz` says so. `environment` is what reloads
+    /// fill the file with. Runs on a multi-thread runtime, which becomes the control plane.
+    pub async fn start(
+        loaded: LoadedConfig,
+        environment: Environment,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
+        let config = Arc::new(loaded.config.clone());
+        let store = open_store(&config).await?;
+        let plan = Plan::new(Arc::clone(&config), 1)?;
+        let metrics = Metrics::new(config.server.workers, env!("CARGO_PKG_VERSION"));
+        let (sync, synchroniser) = Sync::new(
+            Arc::clone(&store),
+            plan.policy.clone(),
+            clock,
+            config.cache.capacity,
+            Arc::clone(&metrics),
+        );
+        let digests = DigestKey::random().context("no random bytes for the digests' key")?;
+        let pool = Argon2Pool::start(cores(), Arc::clone(&metrics))
+            .context("the hashing threads could not be started")?;
+        let access_log =
+            AccessLog::start(&config.access_log, Arc::clone(&metrics)).with_context(|| {
+                format!("the access log {:?} cannot be opened", config.access_log.output)
+            })?;
+        let shared = Arc::new(Shared {
+            generation: AtomicU64::new(plan.generation),
+            plan: ArcSwap::from_pointee(plan),
+            auth: Authenticator::new(Arc::clone(&sync), pool, digests),
+            metrics: Arc::clone(&metrics),
+            access_log,
+            open_connections: AtomicUsize::new(0),
+        });
+        read_counters(&metrics, &sync, &store);
+        let control = Arc::new(Control {
+            shared: Arc::clone(&shared),
+            store: Arc::clone(&store),
+            draining: AtomicBool::new(false),
+        });
+        let listeners = Listeners::bind(&config)?;
+        let background = start_background(synchroniser, &sync, store);
+        // With the store in reach, the first request finds it followed already.
+        sync.settled().await;
+        let (orders, order) = watch::channel(Order::Serve);
+        let workers = start_workers(&shared, listeners.data, &order)?;
+        let state = AdminState { metrics, readiness: Arc::clone(&control) as Arc<dyn Readiness> };
+        let stop_admin = start_admin(state, listeners.admin)?;
+        let watch = Watch::new(&loaded, environment);
+        let reloader = Reloader { control: Arc::clone(&control), watch, config };
+        Ok(Self {
+            control,
+            orders,
+            workers,
+            data_addresses: listeners.data_addresses,
+            admin_address: listeners.admin_address,
+            stop_admin,
+            background,
+            reloader,
+        })
     }
 
-    /// Where clients are taken.
+    /// Where the data plane listens.
     pub fn data_addresses(&self) -> &[SocketAddr] {
         &self.data_addresses
     }
 
-    /// Where operators are taken.
+    /// Where health and metrics are asked.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin_address
     }
 
-    /// Serves until a signal says to stop, then drains.
-    #[expect(clippy::unused_async, reason = "signals are waited for")]
-    pub async fn run_until_stopped(self) {}
+    /// Serves until SIGTERM or SIGINT, reloading at SIGHUP and when the file changes; then drains.
+    pub async fn run_until_stopped(mut self) -> anyhow::Result<()> {
+        let mut signals = Signals::new()?;
+        let mut look = interval(LOOK_AT_FILE);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = signals.stop.recv() => break,
+                _ = signals.interrupt.recv() => break,
+                Some(()) = signals.reload.recv() => self.reloader.reload_now(),
+                _ = look.tick() => self.reloader.reload_if_changed(),
+            }
+        }
+        self.drain().await;
+        Ok(())
+    }
+
+    /// Not ready first, then no new connections, then the running requests, as long as they may
+    /// take; last uses are written, and the admin listener closes last.
+    async fn drain(self) {
+        let Self { control, orders, workers, stop_admin, background, .. } = self;
+        control.draining.store(true, Ordering::Release);
+        let timeout = control.shared.plan.load().config.server.drain_timeout;
+        tracing::info!(?timeout, "draining: running requests are finished, no new ones are taken");
+        orders.send_replace(Order::Drain(Instant::now() + timeout));
+        let joined = tokio::task::spawn_blocking(move || {
+            for worker in workers {
+                // A worker that panicked has nothing left to finish.
+                let _ = worker.join();
+            }
+        });
+        let _ = joined.await;
+        for task in background {
+            task.abort();
+        }
+        flush_uses(&control.shared.auth.sync, &*control.store).await;
+        control.shared.access_log.close();
+        // The admin listener may be gone already.
+        let _ = stop_admin.send(());
+        tracing::info!("stopped");
+    }
+}
+
+/// What the control plane holds of the running gateway.
+struct Control {
+    shared: Arc<Shared>,
+    store: Arc<dyn Store>,
+    draining: AtomicBool,
+}
+
+impl Readiness for Control {
+    fn ready(&self) -> ReadyReport {
+        let Shared { auth, plan, .. } = &*self.shared;
+        let stale_ms = plan.load().config.cache.stale_if_down.as_millis() as u64;
+        let state = auth.sync.state();
+        let still_good = match state {
+            StoreState::Live | StoreState::Checking => true,
+            StoreState::Away { since_ms } => auth.sync.monotonic_ms() - since_ms <= stale_ms,
+        };
+        ReadyReport {
+            store_up: state == StoreState::Live,
+            cache_usable: still_good && !auth.sync.table.is_empty(),
+            draining: self.draining.load(Ordering::Acquire),
+        }
+    }
+}
+
+/// Has `/metrics` ask those who count for themselves.
+fn read_counters(metrics: &Metrics, sync: &Arc<Sync>, store: &Arc<dyn Store>) {
+    let (sync, store) = (Arc::clone(sync), Arc::clone(store));
+    metrics.read_with(move |metrics| {
+        metrics.store_queries.take_over(store.queries());
+        metrics.key_table_entries.set(sync.table.len() as u64);
+    });
+}
+
+/// Sockets that listen, before anything serves on them.
+struct Listeners {
+    /// A set for each worker.
+    data: Vec<Vec<TcpListener>>,
+    data_addresses: Vec<SocketAddr>,
+    admin: TcpListener,
+    admin_address: SocketAddr,
+}
+
+impl Listeners {
+    fn bind(config: &Config) -> anyhow::Result<Self> {
+        let mut data: Vec<Vec<TcpListener>> = Vec::new();
+        data.resize_with(config.server.workers, Vec::new);
+        let mut data_addresses = Vec::new();
+        for address in &config.server.listen {
+            // The first listener takes the port where it is 0, the others share it.
+            let mut address = *address;
+            for worker in &mut data {
+                let listener = listen(address, true).with_context(|| cannot_listen(address))?;
+                address = listener.local_addr()?;
+                worker.push(listener);
+            }
+            data_addresses.push(address);
+        }
+        let admin = listen(config.admin_listen, false)
+            .with_context(|| cannot_listen(config.admin_listen))?;
+        let admin_address = admin.local_addr()?;
+        Ok(Self { data, data_addresses, admin, admin_address })
+    }
+}
+
+fn cannot_listen(address: SocketAddr) -> String {
+    format!("cannot listen on {address}; is another process using the port?")
+}
+
+/// Each worker listens for itself on the same port (`SO_REUSEPORT`): the kernel spreads the
+/// connections, and no accepted one changes its thread.
+fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Opens the store. SQLite is brought up to date; Postgres must be, if it is in reach.
+async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let store = store::open(&config.store).await?;
+    match config.store {
+        StoreLocation::Sqlite(_) => drop(store.migrate().await?),
+        StoreLocation::Postgres(_) => match store.schema_status().await {
+            Ok(status) if status.found < status.needed => {
+                bail!(StoreError::Schema { found: status.found, needed: status.needed })
+            }
+            Ok(_) => {}
+            Err(error @ StoreError::Unavailable(_)) => {
+                tracing::error!(%error, "starting without the store; it is waited for");
+            }
+            Err(error) => bail!(error),
+        },
+    }
+    Ok(store)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn start_background(
+    synchroniser: Synchroniser,
+    sync: &Arc<Sync>,
+    store: Arc<dyn Store>,
+) -> Vec<AbortHandle> {
+    let follow = tokio::spawn(synchroniser.run());
+    let sync = Arc::clone(sync);
+    let flush = tokio::spawn(async move {
+        let mut tick = interval(FLUSH_USES);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            flush_uses(&sync, &*store).await;
+        }
+    });
+    vec![follow.abort_handle(), flush.abort_handle()]
+}
+
+/// Writes when secrets were last used. What is lost with the store is lost to the minute only.
+async fn flush_uses(sync: &Sync, store: &dyn Store) {
+    if sync.state() != StoreState::Live {
+        return;
+    }
+    let uses: Vec<_> = sync
+        .table
+        .take_uses()
+        .into_iter()
+        .filter_map(|(id, at_ms)| Some((id, Timestamp::from_millisecond(at_ms).ok()?)))
+        .collect();
+    if uses.is_empty() {
+        return;
+    }
+    if let Err(error) = store.record_last_use(&uses).await {
+        tracing::warn!(%error, "the last uses of secrets could not be written");
+    }
+}
+
+fn start_workers(
+    shared: &Arc<Shared>,
+    listeners: Vec<Vec<TcpListener>>,
+    orders: &watch::Receiver<Order>,
+) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let start = |(index, listeners)| {
+        let (shared, orders) = (Arc::clone(shared), orders.clone());
+        std::thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || run_worker(index, shared, listeners, orders))
+            .context("a worker's thread could not be started")
+    };
+    listeners.into_iter().enumerate().map(start).collect()
+}
+
+fn run_worker(
+    index: usize,
+    shared: Arc<Shared>,
+    listeners: Vec<TcpListener>,
+    orders: watch::Receiver<Order>,
+) {
+    let served = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+        .and_then(|runtime| runtime.block_on(worker::run(index, shared, listeners, orders)));
+    if let Err(error) = served {
+        tracing::error!(%error, "a worker could not serve");
+    }
+}
+
+fn start_admin(state: AdminState, listener: TcpListener) -> io::Result<oneshot::Sender<()>> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let (stop, stopped) = oneshot::channel();
+    tokio::spawn(async move {
+        admin::serve(listener, state, stopped).await;
+    });
+    Ok(stop)
+}
+
+/// Keeps the configuration fresh.
+struct Reloader {
+    control: Arc<Control>,
+    watch: Watch,
+    /// What the parts that can't be changed while they run were started with.
+    config: Arc<Config>,
+}
+
+impl Reloader {
+    fn reload_now(&mut self) {
+        let loaded = self.watch.reload();
+        self.take_over(loaded);
+    }
+
+    fn reload_if_changed(&mut self) {
+        if let Some(loaded) = self.watch.changed() {
+            self.take_over(loaded);
+        }
+    }
+
+    /// Puts a good file in force from the next request on; a bad one is told of and changes nothing.
+    fn take_over(&self, loaded: Result<LoadedConfig, Vec<Problem>>) {
+        let taken = loaded.map_err(Refused::Problems).and_then(|loaded| self.put_in_force(&loaded));
+        self.control.shared.metrics.config_reloaded(taken.is_ok());
+        match taken {
+            Ok(()) => tracing::info!("the configuration was reloaded"),
+            Err(refused) => {
+                refused.log();
+                tracing::error!("the configuration was not reloaded; the old one stays in force");
+            }
+        }
+    }
+
+    fn put_in_force(&self, loaded: &LoadedConfig) -> Result<(), Refused> {
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        for name in needs_restart(&self.config, &loaded.config) {
+            tracing::warn!("a change of {name} takes effect at the next start");
+        }
+        let shared = &self.control.shared;
+        let generation = shared.generation.load(Ordering::Acquire) + 1;
+        let plan = Plan::new(Arc::new(loaded.config.clone()), generation)
+            .map_err(|error| Refused::Routes(error.to_string()))?;
+        shared.auth.sync.policy.store(Arc::new(plan.policy.clone()));
+        shared.plan.store(Arc::new(plan));
+        shared.generation.store(generation, Ordering::Release);
+        if let Err(error) = shared.access_log.reopen(&loaded.config.access_log) {
+            tracing::error!(%error, "the access log stays where it was: it cannot be opened");
+        }
+        Ok(())
+    }
+}
+
+/// Why a new configuration was not taken.
+enum Refused {
+    Problems(Vec<Problem>),
+    Routes(String),
+}
+
+impl Refused {
+    fn log(&self) {
+        match self {
+            Self::Problems(problems) => {
+                problems.iter().for_each(|problem| tracing::error!("{problem}"));
+            }
+            Self::Routes(problem) => tracing::error!("{problem}"),
+        }
+    }
+}
+
+/// The settings that differ and are read at the start alone.
+fn needs_restart(running: &Config, new: &Config) -> Vec<&'static str> {
+    [
+        ("server.listen", running.server.listen != new.server.listen),
+        ("server.workers", running.server.workers != new.server.workers),
+        ("admin.listen", running.admin_listen != new.admin_listen),
+        ("store.url", running.store != new.store),
+        ("cache.capacity", running.cache.capacity != new.cache.capacity),
+    ]
+    .into_iter()
+    .filter_map(|(name, differs)| differs.then_some(name))
+    .collect()
+}
+
+struct Signals {
+    stop: Signal,
+    interrupt: Signal,
+    reload: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            stop: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            reload: signal(SignalKind::hangup())?,
+        })
+    }
 }

@@ -3,7 +3,6 @@
 //! The one rule: a worker never hashes. It hands a secret over and waits without blocking; when the
 //! queue is full it is told so at once.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -14,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::domain::PublicId;
 use crate::key::hash::{Argon2Verifier, HashError};
+use crate::telemetry::metrics::Metrics;
 
 /// Hashes that wait at most: some seconds' work for one thread at the default strength.
 const QUEUE: usize = 256;
@@ -34,16 +34,7 @@ pub enum PoolError {
 /// The threads and their queue. Dropping it lets the threads end after what they are at.
 pub struct Argon2Pool {
     queue: SyncSender<Job>,
-    counts: Arc<Counts>,
-}
-
-/// What the pool has done, for the metrics.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// Hashes run since the start.
-    pub runs: AtomicU64,
-    /// Hashes that wait or run now.
-    pub waiting: AtomicU64,
+    metrics: Arc<Metrics>,
 }
 
 struct Job {
@@ -55,33 +46,26 @@ struct Job {
 
 impl Argon2Pool {
     /// Starts `threads` threads, at least one.
-    pub fn start(threads: usize) -> std::io::Result<Self> {
+    pub fn start(threads: usize, metrics: Arc<Metrics>) -> std::io::Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE);
         let jobs = Arc::new(Mutex::new(jobs));
-        let counts = Arc::new(Counts::default());
         for number in 0..threads.max(1) {
-            let (jobs, counts) = (Arc::clone(&jobs), Arc::clone(&counts));
+            let (jobs, metrics) = (Arc::clone(&jobs), Arc::clone(&metrics));
             thread::Builder::new()
                 .name(format!("argon2-{number}"))
-                .spawn(move || work(&jobs, &counts))?;
+                .spawn(move || work(&jobs, &metrics))?;
         }
-        Ok(Self { queue, counts })
-    }
-
-    /// The pool's counters.
-    pub fn counts(&self) -> &Counts {
-        &self.counts
+        Ok(Self { queue, metrics })
     }
 
     /// Whether `secret` is what `phc` was made of.
     pub async fn verify(&self, secret: &[u8], phc: &str, id: PublicId) -> Result<bool, PoolError> {
         let (answer, answered) = oneshot::channel();
-        let job =
-            Job { secret: Zeroizing::new(secret.to_vec()), phc: phc.to_owned(), id, answer };
-        self.counts.waiting.fetch_add(1, Ordering::Relaxed);
+        let job = Job { secret: Zeroizing::new(secret.to_vec()), phc: phc.to_owned(), id, answer };
+        self.metrics.argon2_queue.increment();
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.queue.try_send(job)
         {
-            self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.metrics.argon2_queue.decrement();
             return Err(PoolError::Full);
         }
         // A thread that died over a hash drops the answer: the secret was not checked.
@@ -89,20 +73,22 @@ impl Argon2Pool {
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>, counts: &Counts) {
+fn work(jobs: &Mutex<Receiver<Job>>, metrics: &Metrics) {
     // Without the right to be nice the gateway still works, only less politely.
     let _ = rustix::process::setpriority_process(None, NICENESS);
     let mut verifier = Argon2Verifier::default();
     loop {
         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
-        // Nobody waits for the answer any more: the client has gone.
-        if !job.answer.is_closed() {
-            counts.runs.fetch_add(1, Ordering::Relaxed);
-            let outcome = verifier.verify(&job.secret, &job.phc, job.id.as_str());
-            let _ = job.answer.send(outcome);
+        if job.answer.is_closed() {
+            // Nobody waits for the answer any more: the client has gone.
+            metrics.argon2_queue.decrement();
+            continue;
         }
-        counts.waiting.fetch_sub(1, Ordering::Relaxed);
+        metrics.argon2_runs.increment();
+        let outcome = verifier.verify(&job.secret, &job.phc, job.id.as_str());
+        metrics.argon2_queue.decrement();
+        let _ = job.answer.send(outcome);
     }
 }
 
@@ -112,6 +98,10 @@ mod tests {
     use crate::key::SecretText;
     use crate::key::hash::Argon2Strength;
 
+    fn pool() -> Argon2Pool {
+        Argon2Pool::start(1, Metrics::new(1, "test")).unwrap()
+    }
+
     fn phc(secret: &str, memory_kib: u32) -> String {
         Argon2Strength { memory_kib, iterations: 1, parallelism: 1 }
             .hash(&SecretText::new(secret.to_owned()))
@@ -120,27 +110,27 @@ mod tests {
 
     #[tokio::test]
     async fn the_pool_tells_right_from_wrong_and_counts_each_run() {
-        let pool = Argon2Pool::start(1).unwrap();
+        let pool = pool();
         let (phc, id) = (phc("right", 64), "AAAAAAAA".parse().unwrap());
         assert!(pool.verify(b"right", &phc, id).await.unwrap());
         assert!(!pool.verify(b"wrong", &phc, id).await.unwrap());
-        assert_eq!(pool.counts().runs.load(Ordering::Relaxed), 2);
+        assert_eq!(pool.metrics.argon2_runs.read(), 2);
     }
 
     #[tokio::test]
     async fn a_full_queue_says_so_at_once() {
-        let pool = Argon2Pool::start(1).unwrap();
+        let pool = pool();
         let (phc, id) = (phc("right", 4096), "AAAAAAAA".parse().unwrap());
         let all = (0..QUEUE + 64).map(|_| pool.verify(b"right", &phc, id));
         let outcomes = futures_util::future::join_all(all).await;
         let full = outcomes.iter().filter(|o| matches!(o, Err(PoolError::Full))).count();
         assert!(full > 0, "none of {} was turned away", outcomes.len());
-        assert_eq!(pool.counts().waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(pool.metrics.argon2_queue.read(), 0);
     }
 
     #[tokio::test]
     async fn a_broken_hash_in_the_store_is_an_error() {
-        let pool = Argon2Pool::start(1).unwrap();
+        let pool = pool();
         let outcome = pool.verify(b"x", "nonsense", "AAAAAAAA".parse().unwrap()).await;
         assert!(matches!(outcome, Err(PoolError::Hash(HashError::Stored(_)))));
     }

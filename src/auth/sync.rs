@@ -16,15 +16,23 @@ use tokio::time::{Instant, timeout};
 use super::table::{KeyEntry, KeyPolicy, KeyTable, Moment, SecretEntry};
 use crate::domain::{Clock, KeyId, PublicId};
 use crate::store::{Change, Changes, Feed, Loaded, Result, Store, StoreError};
+use crate::telemetry::metrics::Metrics;
 
 /// Loads that wait at most; past it a request is told that the gateway is overloaded.
 const QUEUE: usize = 1_024;
+/// How often the store is asked although its feed is silent: the net below the feed, and how a
+/// store that is frozen is noticed.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// The longest that the store may take over one question before it counts as away.
+const ANSWER: Duration = Duration::from_secs(2);
+/// Past so many changes at once, keys that nobody has used here are not looked at one by one.
+const ONE_BY_ONE: usize = 200;
 /// Between attempts to reach a store that is away.
 const RETRY: Duration = Duration::from_millis(200);
 /// The longest that one attempt to find out whether the store is there may take.
 const ATTEMPT: Duration = Duration::from_secs(2);
 /// The longest that catching up may take: a million ids are read within a few seconds.
-const CATCH_UP: Duration = Duration::from_secs(60);
+const CATCH_UP: Duration = Duration::from_mins(1);
 /// The deepest family of keys; a longer chain is a cycle made by hand.
 const MAX_DEPTH: usize = 16;
 
@@ -40,6 +48,24 @@ pub enum StoreState {
         /// Milliseconds.
         since_ms: u64,
     },
+}
+
+impl StoreState {
+    fn to_bits(self) -> u64 {
+        match self {
+            Self::Live => 0,
+            Self::Checking => 1,
+            Self::Away { since_ms } => since_ms.saturating_add(2),
+        }
+    }
+
+    fn from_bits(bits: u64) -> Self {
+        match bits {
+            0 => Self::Live,
+            1 => Self::Checking,
+            since => Self::Away { since_ms: since - 2 },
+        }
+    }
 }
 
 /// What a load found.
@@ -61,18 +87,11 @@ pub struct Sync {
     /// Wall time.
     pub clock: Clock,
     state: watch::Sender<StoreState>,
+    /// The same for every request to look at: a number that is written when the store comes or goes.
+    state_now: AtomicU64,
     asks: mpsc::Sender<Ask>,
     origin: Instant,
-    counts: Counts,
-}
-
-/// What the synchroniser has seen, for the metrics.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// Milliseconds from the last notice of a change until it was in force.
-    pub change_lag_ms: AtomicU64,
-    /// The revision in force.
-    pub revision: AtomicU64,
+    metrics: Arc<Metrics>,
 }
 
 enum Ask {
@@ -96,6 +115,7 @@ impl Sync {
         policy: KeyPolicy,
         clock: Clock,
         capacity: usize,
+        metrics: Arc<Metrics>,
     ) -> (Arc<Self>, Synchroniser) {
         let (asks, receiver) = mpsc::channel(QUEUE);
         let sync = Arc::new(Self {
@@ -103,9 +123,10 @@ impl Sync {
             policy: ArcSwap::from_pointee(policy),
             clock,
             state: watch::Sender::new(StoreState::Checking),
+            state_now: AtomicU64::new(StoreState::Checking.to_bits()),
             asks,
             origin: Instant::now(),
-            counts: Counts::default(),
+            metrics,
         });
         let task = Synchroniser {
             sync: Arc::clone(&sync),
@@ -129,7 +150,7 @@ impl Sync {
 
     /// Whether the table can be trusted now.
     pub fn state(&self) -> StoreState {
-        *self.state.borrow()
+        StoreState::from_bits(self.state_now.load(Ordering::Acquire))
     }
 
     /// Waits while the state is being found out, for at most one attempt.
@@ -160,15 +181,12 @@ impl Sync {
         }
     }
 
-    /// The counters.
-    pub fn counts(&self) -> &Counts {
-        &self.counts
-    }
-
     fn set_state(&self, state: StoreState) {
         self.state.send_if_modified(|now| {
             let changed = std::mem::discriminant(now) != std::mem::discriminant(&state);
             if changed {
+                self.state_now.store(state.to_bits(), Ordering::Release);
+                self.metrics.store_up.set(u64::from(state == StoreState::Live));
                 *now = state;
             }
             changed
@@ -213,12 +231,14 @@ impl Synchroniser {
         let revision = self.store.revision().await?;
         let ids = self.store.public_ids().await?;
         self.sync.table.set_existing(ids);
-        self.applied(revision);
+        self.revision = Some(revision);
         Ok(())
     }
 
     /// Serves until the feed breaks, and says why it did.
     async fn follow(&mut self, mut feed: Box<dyn Feed>) -> StoreError {
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let outcome = tokio::select! {
                 biased;
@@ -226,6 +246,7 @@ impl Synchroniser {
                     Ok(()) => self.apply_changes().await,
                     Err(error) => Err(error),
                 },
+                _ = heartbeat.tick() => self.apply_changes().await,
                 Some(ask) = self.asks.recv() => self.answer(ask).await,
             };
             if let Err(error) = outcome {
@@ -236,12 +257,11 @@ impl Synchroniser {
 
     async fn apply_changes(&mut self) -> Result<()> {
         let begun = Instant::now();
-        let changes = self.store.changes_since(self.revision.unwrap_or(0)).await?;
-        let revision = match changes {
+        let before = self.revision.unwrap_or(0);
+        let revision = match within(self.store.changes_since(before)).await? {
+            Changes::These { revision, .. } if revision == before => return Ok(()),
             Changes::These { changes, revision } => {
-                for change in changes {
-                    self.apply(&change).await?;
-                }
+                self.apply_all(&changes).await?;
                 revision
             }
             Changes::Everything { revision } => {
@@ -249,22 +269,30 @@ impl Synchroniser {
                 revision
             }
         };
-        self.applied(revision);
-        let lag = begun.elapsed().as_millis() as u64;
-        self.sync.counts.change_lag_ms.store(lag, Ordering::Relaxed);
+        self.revision = Some(revision);
+        self.sync.metrics.change_lag.observe_shared(begun.elapsed());
         Ok(())
     }
 
-    fn applied(&mut self, revision: i64) {
-        self.revision = Some(revision);
-        self.sync.counts.revision.store(revision.unsigned_abs(), Ordering::Relaxed);
+    async fn apply_all(&self, changes: &[Change]) -> Result<()> {
+        let many = changes.len() > ONE_BY_ONE;
+        if many {
+            self.sync.table.set_existing(self.store.public_ids().await?);
+        }
+        for change in changes {
+            match change {
+                Change::Key(id) if many && self.sync.table.key(id).is_none() => {}
+                change => self.apply(change).await.or_else(Self::only_outages)?,
+            }
+        }
+        Ok(())
     }
 
     async fn apply(&self, change: &Change) -> Result<()> {
         match change {
             Change::Key(id) => self.reread_key(id).await,
             Change::Owner(id) if self.sync.table.holds_owner(id) => {
-                if let Some(owner) = self.store.owner(id.as_str()).await? {
+                if let Some(owner) = within(self.store.owner(id.as_str())).await? {
                     self.sync.table.put_owner(&owner);
                 }
                 Ok(())
@@ -275,7 +303,12 @@ impl Synchroniser {
 
     /// A key that nobody has used here yet is only noted to exist.
     async fn reread_key(&self, id: &KeyId) -> Result<()> {
-        match self.store.load_key(id).await? {
+        let read = within(self.store.load_key(id)).await;
+        if let Err(StoreError::Corrupt(_)) = &read {
+            // What cannot be read is not let in on what was read before.
+            self.sync.table.remove_key(id);
+        }
+        match read? {
             None => self.sync.table.remove_key(id),
             Some(loaded) if self.sync.table.key(id).is_some() => self.put(loaded).await?,
             Some(loaded) => {
@@ -338,7 +371,7 @@ impl Synchroniser {
         if let Some(entry) = self.sync.table.secret(id) {
             return Ok(Found::Entry(entry));
         }
-        let Some(loaded) = self.store.load_by_secret(id).await? else {
+        let Some(loaded) = within(self.store.load_by_secret(id)).await? else {
             return Ok(Found::Nothing);
         };
         self.put(loaded).await?;
@@ -360,7 +393,7 @@ impl Synchroniser {
                 return Err(StoreError::Corrupt(format!("the ancestors of key {parent}")));
             }
             let missing = || StoreError::Corrupt(format!("the parent {parent} of a key is gone"));
-            family.push(self.store.load_key(&parent).await?.ok_or_else(missing)?);
+            family.push(within(self.store.load_key(&parent)).await?.ok_or_else(missing)?);
         }
         let (policy, now) = (self.sync.policy.load(), self.sync.now());
         while let Some(loaded) = family.pop() {
@@ -397,4 +430,10 @@ impl Synchroniser {
             }
         }
     }
+}
+
+/// Waits for the store's answer, but not for ever: a frozen store is one that is away.
+async fn within<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = |_| StoreError::Unavailable("no answer in time".to_owned());
+    timeout(ANSWER, answer).await.map_err(late)?
 }

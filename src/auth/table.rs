@@ -7,16 +7,17 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
+use jiff::Timestamp;
 
 use crate::domain::{
     Catalogue, Environment, Key, KeyId, Limit, Owner, OwnerId, PublicId, ScopeSet, Secret,
 };
 use crate::key::hash::Digest;
-use crate::limit::window::Counters;
+use crate::limit::KeyCounters;
 use crate::store::Loaded;
 
 /// Milliseconds of a monotonic clock that began with the table, and of the wall.
@@ -64,7 +65,8 @@ pub struct KeyEntry {
     /// The key that bounds it.
     pub parent: Option<Arc<KeyEntry>>,
     record: ArcSwap<KeyRecord>,
-    counters: Mutex<Counters>,
+    /// What it has counted.
+    pub counters: KeyCounters,
 }
 
 /// One reading of a key's row, compiled.
@@ -169,7 +171,7 @@ impl KeyRecord {
     ) -> Self {
         let limits = if key.limits.is_empty() { &policy.per_key } else { &key.limits };
         Self {
-            expiry: Expiry::new(key.expires_at.map(|at| at.as_millisecond())),
+            expiry: Expiry::new(key.expires_at.map(Timestamp::as_millisecond)),
             scopes: policy.catalogue.granted(&key.scopes),
             counted: key.environment == Environment::Live || policy.test_keys_count,
             limits: limits.clone(),
@@ -212,11 +214,6 @@ impl KeyEntry {
         }
         self.recompile(&record, policy);
         self.record.load()
-    }
-
-    /// One step of the key's counters, under a lock that only its own requests share.
-    pub fn with_counters<T>(&self, step: impl FnOnce(&mut Counters) -> T) -> T {
-        step(&mut self.counters.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Compiles the same row for a new policy, unless it was replaced meanwhile.
@@ -269,6 +266,19 @@ impl SecretEntry {
 }
 
 impl KeyTable {
+    /// A table of one key and its ancestors, the oldest first: for saying what would become of a
+    /// request without a running gateway.
+    pub fn of_family(family: Vec<Loaded>, policy: &KeyPolicy, now: Moment) -> Self {
+        let table = Self::default();
+        let mut parent = None;
+        for loaded in family {
+            let id = loaded.key.key.id.clone();
+            table.put(loaded, parent, policy, now);
+            parent = table.key(&id);
+        }
+        table
+    }
+
     /// The entry of a secret.
     pub fn secret(&self, id: PublicId) -> Option<Arc<SecretEntry>> {
         self.secrets.pin().get(&id).cloned()
@@ -323,7 +333,9 @@ impl KeyTable {
         let entry = match self.key(&id) {
             Some(entry) => {
                 let before = entry.record.swap(Arc::clone(&record));
-                self.remove_secrets(before.secrets.iter().filter(|id| !record.secrets.contains(id)));
+                self.remove_secrets(
+                    before.secrets.iter().filter(|id| !record.secrets.contains(id)),
+                );
                 entry
             }
             None => self.insert_key(id, parent, record),
@@ -343,7 +355,7 @@ impl KeyTable {
             id: id.clone(),
             parent,
             record: ArcSwap::new(record),
-            counters: Mutex::default(),
+            counters: KeyCounters::default(),
         });
         self.keys.pin().insert(id, Arc::clone(&entry));
         entry
@@ -360,7 +372,7 @@ impl KeyTable {
             id: secret.id,
             key: Arc::clone(key),
             phc: secret.phc,
-            expiry: Expiry::new(secret.expires_at.map(|at| at.as_millisecond())),
+            expiry: Expiry::new(secret.expires_at.map(Timestamp::as_millisecond)),
             revoked: secret.revoked_at.is_some(),
             digest: digest.map_or_else(OnceLock::new, OnceLock::from),
             read_at_ms: now.monotonic_ms,

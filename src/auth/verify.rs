@@ -6,17 +6,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::failures::Failures;
 use super::pool::{Argon2Pool, PoolError};
 use super::sync::{Found, StoreState, Sync};
 use super::table::{KeyEntry, KeyPolicy, KeyRecord, Moment, SecretEntry};
 use crate::domain::{Limit, PublicId, Reason, Refusal};
 use crate::key::SecretFormat;
 use crate::key::hash::{Digest, DigestKey};
+use crate::limit::FailedAuth;
+use crate::telemetry::metrics::{KeyTableResult, WorkerMetrics};
 
 /// Ids that are not known to exist and are asked of the store all the same, per second: one may
 /// have been minted elsewhere a millisecond ago.
-const UNKNOWN_PER_SECOND: u64 = 50;
+const UNKNOWN_PER_SECOND: u64 = 40;
+/// Requests that wait for one id's first confirmation at most: a burst of a new key's own requests
+/// passes, and a flood of guesses under an id that is not confirmed yet holds no more than this.
+const WAITING_PER_ID: usize = 512;
 
 /// How entries age; from `[cache]` and `[limits]`.
 #[derive(Clone, Copy, Debug)]
@@ -35,31 +39,25 @@ pub struct Authenticator {
     pub sync: Arc<Sync>,
     /// Where Argon2 runs.
     pub pool: Argon2Pool,
-    failures: Failures,
+    failures: FailedAuth,
     digests: DigestKey,
     confirming: Mutex<HashMap<PublicId, Arc<tokio::sync::Mutex<()>>>>,
     unknown: Allowance,
-    counts: Counts,
-}
-
-/// How look-ups ended that found no confirmed secret, for `keygate_key_table_total`. Hits are
-/// counted by each worker for itself, so that they share no cache line.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// The secret had to be confirmed by Argon2.
-    pub misses: AtomicU64,
-    /// No such id.
-    pub unknown: AtomicU64,
-    /// Another string than the confirmed one.
-    pub wrong: AtomicU64,
 }
 
 /// A secret that is known to be right, with its key. Whether the key may call is not said yet.
 pub struct Verified {
     /// The secret's entry.
     pub secret: Arc<SecretEntry>,
-    /// Whether its digest was in the table already.
-    pub known: bool,
+}
+
+/// Who asks, and where it is counted.
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
+    /// The client's address.
+    pub address: IpAddr,
+    /// The counters of the worker that asks.
+    pub metrics: &'a WorkerMetrics,
 }
 
 impl Verified {
@@ -115,17 +113,11 @@ impl Authenticator {
         Self {
             sync,
             pool,
-            failures: Failures::default(),
+            failures: FailedAuth::default(),
             digests,
             confirming: Mutex::default(),
             unknown: Allowance::default(),
-            counts: Counts::default(),
         }
-    }
-
-    /// The counters of look-ups.
-    pub fn counts(&self) -> &Counts {
-        &self.counts
     }
 
     /// Whose secret this is. A known one waits for nothing.
@@ -134,7 +126,7 @@ impl Authenticator {
         credential: &[u8],
         format: &SecretFormat,
         rules: &Rules,
-        client: IpAddr,
+        caller: Caller<'_>,
         now: Moment,
     ) -> Result<Verified, Refusal> {
         let parsed = format.parse(credential);
@@ -144,15 +136,16 @@ impl Authenticator {
             && self.digests.digest(credential).matches(known)
         {
             self.current(&secret, rules, now).await?;
-            return Ok(Verified { secret, known: true });
+            caller.metrics.key_table(KeyTableResult::Hit);
+            return Ok(Verified { secret });
         }
-        self.verify_unknown(credential, parsed.map(|parsed| parsed.id), rules, client, now).await
+        self.verify_unknown(credential, parsed.map(|parsed| parsed.id), rules, caller, now).await
     }
 
     /// Counts a 401 with a credential against its address.
     pub fn failed(&self, rules: &Rules, client: IpAddr, now: Moment) {
         if let Some(limit) = rules.failed_auth_per_ip {
-            self.failures.count(client, limit, now.monotonic_ms);
+            self.failures.record(client, limit, now.monotonic_ms);
         }
     }
 
@@ -162,29 +155,39 @@ impl Authenticator {
         credential: &[u8],
         id: Option<PublicId>,
         rules: &Rules,
-        client: IpAddr,
+        caller: Caller<'_>,
         now: Moment,
     ) -> Result<Verified, Refusal> {
+        let Caller { address, metrics } = caller;
         if let Some(limit) = rules.failed_auth_per_ip
-            && let Err(exceeded) = self.failures.check(client, limit, now.monotonic_ms)
+            && let Some(retry_after) = self.failures.blocked(address, limit, now.monotonic_ms)
         {
-            return Err(Refusal::RateLimited {
-                limit,
-                retry_after: exceeded.retry_in_ms.div_ceil(1_000),
-                reset_in_ms: None,
-            });
+            metrics.failed_auth_blocked();
+            return Err(Refusal::RateLimited { limit, retry_after, reset_in_ms: None });
         }
-        let id = id.ok_or(Reason::InvalidKey)?;
-        let secret = self.find(id, rules, now).await?;
-        let digest = self.digests.digest(credential);
-        if secret.digest().is_none() {
-            self.counts.misses.fetch_add(1, Ordering::Relaxed);
-            self.confirm(&secret, credential, digest).await?;
-        } else if !secret.digest().is_some_and(|known| digest.matches(known)) {
-            self.counts.wrong.fetch_add(1, Ordering::Relaxed);
+        let Some(id) = id else {
+            metrics.key_table(KeyTableResult::Malformed);
             return Err(Reason::InvalidKey.into());
+        };
+        let secret = self.find(id, rules, now).await.inspect_err(|refusal| {
+            metrics.key_table(match refusal.reason() {
+                Reason::InvalidKey => KeyTableResult::Unknown,
+                _ => KeyTableResult::Unavailable,
+            });
+        })?;
+        let digest = self.digests.digest(credential);
+        match secret.digest() {
+            Some(known) if digest.matches(known) => metrics.key_table(KeyTableResult::Hit),
+            Some(_) => {
+                metrics.key_table(KeyTableResult::Wrong);
+                return Err(Reason::InvalidKey.into());
+            }
+            None => {
+                metrics.key_table(KeyTableResult::Confirm);
+                self.confirm(&secret, credential, digest).await?;
+            }
         }
-        Ok(Verified { secret, known: false })
+        Ok(Verified { secret })
     }
 
     /// The secret's entry, from the table or the store.
@@ -202,22 +205,23 @@ impl Authenticator {
             return Err(Reason::StoreUnavailable.into());
         }
         if !self.sync.table.exists(id) && !self.unknown.take(UNKNOWN_PER_SECOND, now.monotonic_ms) {
-            self.counts.unknown.fetch_add(1, Ordering::Relaxed);
             return Err(Reason::InvalidKey.into());
         }
         match self.sync.load(id).await {
             Found::Entry(secret) => Ok(secret),
-            Found::Nothing => {
-                self.counts.unknown.fetch_add(1, Ordering::Relaxed);
-                Err(Reason::InvalidKey.into())
-            }
+            Found::Nothing => Err(Reason::InvalidKey.into()),
             Found::Unavailable => Err(Reason::StoreUnavailable.into()),
         }
     }
 
     /// Whether an entry may be trusted now. With the store in reach it always may, since every
     /// change is told; an old one is read again on the side.
-    async fn current(&self, secret: &SecretEntry, rules: &Rules, now: Moment) -> Result<(), Reason> {
+    async fn current(
+        &self,
+        secret: &SecretEntry,
+        rules: &Rules,
+        now: Moment,
+    ) -> Result<(), Reason> {
         let state = match self.sync.state() {
             StoreState::Checking => self.sync.settled().await,
             settled => settled,
@@ -248,6 +252,9 @@ impl Authenticator {
         digest: Digest,
     ) -> Result<(), Refusal> {
         let gate = self.gate(secret.id);
+        if Arc::strong_count(&gate) > WAITING_PER_ID {
+            return Err(Reason::Overloaded.into());
+        }
         let turn = gate.lock().await;
         let outcome = match secret.digest() {
             Some(known) => Ok(digest.matches(known)),

@@ -4,7 +4,9 @@ use std::io::{self, Write};
 
 use crate::auth::mint::MintError;
 use crate::config::Problem;
+use crate::proxy::explain::ExplainError;
 use crate::store::StoreError;
+use crate::telemetry::log::FilterError;
 
 /// What the commands give.
 pub(crate) type Result<T = (), E = Failure> = std::result::Result<T, E>;
@@ -91,9 +93,28 @@ impl From<StoreError> for Failure {
     }
 }
 
+impl From<ExplainError> for Failure {
+    fn from(error: ExplainError) -> Self {
+        match error {
+            ExplainError::Store(error) => error.into(),
+            ExplainError::Routes(_) => Self::mistaken(error.to_string()),
+            ExplainError::Hash(_) | ExplainError::NoKey(_) => Self::failed(error.to_string()),
+        }
+    }
+}
+
+impl From<FilterError> for Failure {
+    fn from(error: FilterError) -> Self {
+        Self::mistaken(format!("RUST_LOG: {error}"))
+    }
+}
+
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Self::failed(format!("{error:#}"))
+        match error.downcast::<StoreError>() {
+            Ok(error) => error.into(),
+            Err(error) => Self::failed(format!("{error:#}")),
+        }
     }
 }
 

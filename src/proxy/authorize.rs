@@ -10,7 +10,7 @@ use super::route::{Requirement, Route};
 use crate::auth::Verified;
 use crate::auth::table::{KeyRecord, Moment};
 use crate::domain::{Environment, Reason, Refusal};
-use crate::limit::window::{Counters, Rule, Standing};
+use crate::limit::Standing;
 
 /// Proof that a request may take its route now.
 pub struct Permit {
@@ -70,12 +70,8 @@ pub fn authorize<'a>(
 pub fn limit(authorized: Authorized<'_>, route: &Route, now: Moment) -> Result<Permit, Refusal> {
     let Authorized { verified, record } = authorized;
     let standing = if record.counted {
-        let admit = |counters: &mut Counters| counters.admit(rules(&record, route), now.monotonic_ms);
-        verified.key().with_counters(admit).map_err(|exceeded| Refusal::RateLimited {
-            limit: exceeded.standing.rule.limit,
-            retry_after: exceeded.retry_in_ms.div_ceil(1_000),
-            reset_in_ms: Some(exceeded.standing.reset_in_ms),
-        })?
+        let of_route = Some((route.id, route.limits.as_slice()));
+        verified.key().counters.take(&record.limits, of_route, now.monotonic_ms)?
     } else {
         None
     };
@@ -113,13 +109,4 @@ pub fn check_scopes(record: &KeyRecord, route: &Route) -> Result<(), Refusal> {
         Requirement::Any(any, _) if record.scopes.contains_any(any) => Ok(()),
         Requirement::Any(_, names) => Err(Refusal::MissingScope(Arc::clone(names))),
     }
-}
-
-/// The key's limits and the route's.
-pub fn rules<'a>(
-    record: &'a KeyRecord,
-    route: &'a Route,
-) -> impl Iterator<Item = Rule> + Clone + 'a {
-    let own = record.limits.iter().map(|limit| Rule { subject: 0, limit: *limit });
-    own.chain(route.limits.iter().copied())
 }

@@ -66,11 +66,16 @@ impl ClientBody {
     }
 
     /// No body, for a request that had none and is made once more.
+    #[must_use]
     pub fn empty_again(&self) -> Self {
         Self { inner: None, left: 0, upload: Rc::clone(&self.upload) }
     }
 
-    fn fail(&self, fault: Fault, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn fail(
+        &self,
+        fault: Fault,
+        error: BodyError,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.upload.fault.set(Some(fault));
         Poll::Ready(Some(Err(error)))
     }
@@ -116,7 +121,10 @@ impl Body for ClientBody {
 }
 
 /// What a client is answered with: our own few bytes, or the upstream's stream.
-#[expect(clippy::large_enum_variant, reason = "nearly every answer is a stream; a box would cost each an allocation")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every answer is a stream; a box would cost each an allocation"
+)]
 pub enum Outgoing {
     /// Made here.
     Full(Option<Bytes>),

@@ -120,7 +120,9 @@ mod tests {
 
     #[test]
     fn a_body_ends_behind_its_last_chunk_and_trailers() {
-        for body in ["0\r\n\r\n", "3\r\nabc\r\n0\r\n\r\n", "A;x=y\r\n0123456789\r\n0\r\nT: v\r\n\r\n"] {
+        for body in
+            ["0\r\n\r\n", "3\r\nabc\r\n0\r\n\r\n", "A;x=y\r\n0123456789\r\n0\r\nT: v\r\n\r\n"]
+        {
             let mut chunks = Chunks::default();
             let next = format!("{body}GET / HTTP/1.1\r\n");
             assert_eq!(chunks.advance(next.as_bytes()), Ok(body.len()), "{body:?}");
@@ -131,9 +133,22 @@ mod tests {
     #[test]
     fn broken_chunking_is_refused() {
         for body in [
-            "\r\n", "x\r\n", "-1\r\n", "+1\r\n", "0x1\r\n", "1 \r\n", " 1\r\n", "1\nab", "1\r\nab",
-            "1\r\na\n0\r\n\r\n", "10000000000000000\r\n", "1;\n\r\n", "0\r\nT: v\n\r\n",
-            "0\r\n\rX", "1\ra", ";x\r\n",
+            "\r\n",
+            "x\r\n",
+            "-1\r\n",
+            "+1\r\n",
+            "0x1\r\n",
+            "1 \r\n",
+            " 1\r\n",
+            "1\nab",
+            "1\r\nab",
+            "1\r\na\n0\r\n\r\n",
+            "10000000000000000\r\n",
+            "1;\n\r\n",
+            "0\r\nT: v\n\r\n",
+            "0\r\n\rX",
+            "1\ra",
+            ";x\r\n",
         ] {
             let mut chunks = Chunks::default();
             assert_eq!(chunks.advance(body.as_bytes()), Err(BrokenChunk), "{body:?}");

@@ -77,7 +77,8 @@ mod tests {
 
     #[test]
     fn what_holds_no_credential_is_a_missing_key() {
-        for value in ["Bearer", "Bearer ", "Bearer    ", "Basic k", "k", "", "Bearerk", "Bearer\tk"] {
+        for value in ["Bearer", "Bearer ", "Bearer    ", "Basic k", "k", "", "Bearerk", "Bearer\tk"]
+        {
             assert_eq!(outcome(&[("authorization", value)]), Err(Reason::MissingKey), "{value:?}");
         }
         assert_eq!(outcome(&[("x-api-key", " ")]), Err(Reason::MissingKey));

@@ -39,6 +39,10 @@ pub struct Decided<'a> {
 }
 
 /// Why one target did not answer.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a line, and only where a target failed"
+)]
 enum Failure {
     /// Nothing of the request was read there: it may go elsewhere.
     NotSent(Request<ClientBody>, String),

@@ -272,7 +272,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
         Poll::Ready(Ok(read > 0))
     }
 
-    /// Reads off what a client still sends while its refusal is on the way.
+    /// Reads off what a client still sends while its refusal is on the way. Past the bound nothing
+    /// more is read, but the socket stays open for the rest of the second: closed with bytes unread,
+    /// it would be reset, and the client might never see the answer.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (sleep, left) =
             self.linger.get_or_insert_with(|| (Box::pin(sleep(LINGER)), LINGER_BYTES));
@@ -287,7 +289,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
                 Ok(read) => *left = left.saturating_sub(read),
             }
         }
-        Poll::Ready(())
+        sleep.as_mut().poll(cx)
     }
 
     /// Whether the client may still be sending what nobody reads.
@@ -431,7 +433,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn in_the_place_of_a_refused_head_a_harmless_one_passes_and_nothing_behind_it() {
-        let sent = b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+        let sent =
+            b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n";
         let (passed, refusal) = passed(sent, 1000).await;
         assert_eq!(passed, PLACEHOLDER);
         assert_eq!(refusal, Some(Refusal::BadRequest("more than one Host")));

@@ -10,13 +10,14 @@ use super::authorize::{self, Permit};
 use super::body::Outgoing;
 use super::credential;
 use super::forward::{self, Decided};
-use super::head;
 use super::headers::Trace;
 use super::meter::Meter;
+use super::path::canonical;
 use super::respond;
 use super::route::Route;
 use super::worker::{Adopted, Worker};
 use crate::auth::table::Moment;
+use crate::auth::verify::Caller;
 use crate::domain::{Reason, Refusal};
 
 /// The end of a secret's grace, in RFC 3339.
@@ -38,7 +39,8 @@ pub async fn handle(
     // 1 and 2: the head. Its bytes were looked at by the gate.
     check_method(request.method())?;
     let path_and_query = request.uri().path_and_query().cloned();
-    let path = head::canonical(path_and_query.as_ref().map_or("", |target| target.path()))?;
+    let path = canonical(path_and_query.as_ref().map_or("", |target| target.path()))
+        .map_err(Refusal::BadRequest)?;
     // 3: the route, known before any key is asked for.
     let route = plan.router.find(request.method(), &path)?;
     meter.routed(route.index);
@@ -50,9 +52,10 @@ pub async fn handle(
         let credential = credential::find(request.headers(), &plan.config.keys.headers)?;
         // 5 to 7: verify, address, scopes.
         let now = worker.now();
-        let auth = worker.auth();
+        let caller = Caller { address: client, metrics: worker.metrics() };
+        let format = &plan.config.keys.format;
         let verified =
-            auth.verify(credential.text, &plan.config.keys.format, &plan.rules, client, now).await?;
+            worker.auth().verify(credential.text, format, &plan.rules, caller, now).await?;
         meter.verified(&verified);
         let authorized = authorize::authorize(&verified, route, plan, client, now)?;
         check_length(&request, route)?;
@@ -88,10 +91,9 @@ fn check_length(request: &Request<Incoming>, route: &Route) -> Result<(), Reason
 
 fn say_standing(response: &mut Response<Outgoing>, permit: &Permit, now: Moment) {
     if let Some(standing) = permit.standing() {
-        let limit = standing.rule.limit;
         respond::rate_limit_headers(
             response.headers_mut(),
-            limit,
+            standing.limit,
             standing.remaining,
             standing.reset_in_ms,
             now.wall_ms,

@@ -1,10 +1,7 @@
-//! Steps 1 and 2: what a request's head may look like, decided on its bytes.
+//! Step 1: what a request's head may look like, decided on its bytes.
 //!
 //! The one rule: a head that two readers could read differently is read by nobody. [`inspect`] looks
-//! at the raw bytes before the HTTP library does (which forgives more than it tells), [`canonical`]
-//! makes the one path that is matched and sent on.
-
-use std::borrow::Cow;
+//! at the raw bytes before the HTTP library does, which forgives more than it tells.
 
 use crate::domain::{Reason, Refusal};
 
@@ -78,9 +75,7 @@ fn fields_framing(fields: &[httparse::Header<'_>], http_11: bool) -> Result<Fram
     }
     check_host(deciding.host, http_11)?;
     match (deciding.coding, deciding.length) {
-        (Some(_), Some(_)) => {
-            Err(Refusal::BadRequest("both Content-Length and Transfer-Encoding"))
-        }
+        (Some(_), Some(_)) => Err(Refusal::BadRequest("both Content-Length and Transfer-Encoding")),
         (Some(coding), None) if http_11 && coding.eq_ignore_ascii_case(b"chunked") => {
             Ok(Framing::Chunked)
         }
@@ -108,7 +103,7 @@ fn check_host(host: Option<&[u8]>, http_11: bool) -> Result<(), Refusal> {
 /// `uri-host [ ":" port ]` of RFC 3986 without percent-escapes, which no host name has.
 fn is_host(host: &[u8]) -> bool {
     let part = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(b);
-    let (name, port) = match host.iter().rposition(|b| *b == b':') {
+    let (name, digits) = match host.iter().rposition(|b| *b == b':') {
         Some(colon) if !host.ends_with(b"]") => (&host[..colon], &host[colon + 1..]),
         _ => (host, &b""[..]),
     };
@@ -116,7 +111,7 @@ fn is_host(host: &[u8]) -> bool {
         Some(v6) => !v6.is_empty() && v6.iter().all(|b| b.is_ascii_hexdigit() || b":.".contains(b)),
         None => !name.is_empty() && name.iter().all(part),
     };
-    name_is_valid && port.iter().all(u8::is_ascii_digit)
+    name_is_valid && digits.iter().all(u8::is_ascii_digit)
 }
 
 /// Bytes that no target has: they hide where the path ends, or the HTTP library takes them off.
@@ -134,70 +129,6 @@ fn check_target(target: &[u8]) -> Result<(), Refusal> {
     }
     if query.iter().any(odd_in_query) {
         return Err(Refusal::BadRequest("a character in the query that must be percent-encoded"));
-    }
-    Ok(())
-}
-
-/// The one spelling of a path: what need not be encoded is decoded, escapes are in upper case.
-///
-/// Refuses what an upstream might read as another path: `.` and `..` segments (also `..;x`, also
-/// encoded), `//`, `\`, an encoded `/`, `\`, NUL or other control character, and broken escapes.
-pub fn canonical(path: &str) -> Result<Cow<'_, str>, Refusal> {
-    if !path.starts_with('/') {
-        return Err(Refusal::BadRequest("the target is no path"));
-    }
-    let decoded = match memchr::memchr(b'%', path.as_bytes()) {
-        None => Cow::Borrowed(path),
-        Some(first) => Cow::Owned(decode(path, first)?),
-    };
-    check_segments(&decoded)?;
-    Ok(decoded)
-}
-
-fn decode(path: &str, first: usize) -> Result<String, Refusal> {
-    let mut decoded = String::with_capacity(path.len());
-    decoded.push_str(&path[..first]);
-    let mut rest = path[first..].bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            decoded.push(char::from(byte));
-            continue;
-        }
-        let broken = Refusal::BadRequest("a broken percent-escape in the path");
-        let digit = |byte: Option<u8>| byte.and_then(|b| char::from(b).to_digit(16));
-        let (Some(high), Some(low)) = (digit(rest.next()), digit(rest.next())) else {
-            return Err(broken);
-        };
-        match (high * 16 + low) as u8 {
-            b'/' | b'\\' => {
-                return Err(Refusal::BadRequest("an encoded slash or backslash in the path"));
-            }
-            value if value.is_ascii_control() => {
-                return Err(Refusal::BadRequest("an encoded control character in the path"));
-            }
-            value if value.is_ascii_alphanumeric() || b"-._~".contains(&value) => {
-                decoded.push(char::from(value));
-            }
-            value => decoded.push_str(&format!("%{value:02X}")),
-        }
-    }
-    Ok(decoded)
-}
-
-fn check_segments(path: &str) -> Result<(), Refusal> {
-    if path.contains('\\') {
-        return Err(Refusal::BadRequest("a backslash in the path"));
-    }
-    if path.contains("//") {
-        return Err(Refusal::BadRequest("an empty segment in the path"));
-    }
-    // Only a segment that begins with a dot can be a dot segment.
-    if !path.contains("/.") {
-        return Ok(());
-    }
-    let name = |segment: &str| segment.split(';').next().is_some_and(|n| n == "." || n == "..");
-    if path.split('/').any(name) {
-        return Err(Refusal::BadRequest("a dot segment in the path"));
     }
     Ok(())
 }
@@ -290,45 +221,7 @@ mod tests {
         assert!(find_end(b"\n", 0).is_err());
     }
 
-    #[test]
-    fn a_path_has_one_spelling() {
-        for (path, one) in [
-            ("/", "/"),
-            ("/a/b", "/a/b"),
-            ("/a/", "/a/"),
-            ("/%61%2D%7e", "/a-~"),
-            ("/%c3%a9", "/%C3%A9"),
-            ("/a%20b", "/a%20b"),
-            ("/a%3Fb", "/a%3Fb"),
-            ("/.well-known/x", "/.well-known/x"),
-            ("/..a", "/..a"),
-            ("/...", "/..."),
-            ("/a;b=c", "/a;b=c"),
-        ] {
-            assert_eq!(canonical(path).as_deref(), Ok(one), "{path}");
-        }
-    }
-
-    #[test]
-    fn a_path_that_an_upstream_might_read_differently_is_refused() {
-        for path in [
-            "", "*", "a", "/a/../b", "/a/..", "/./a", "/.", "/..", "/a/%2e%2e/b", "/%2E/a",
-            "/.%2e/", "/..;/a", "/..;x=1/a", "/.;/a", "/%2e%2e;x/a", "//a", "/a//b", "/a\\b",
-            "/a%2fb", "/a%2Fb", "/a%5cb", "/a%00", "/a%0a", "/a%7f", "/a%", "/a%2", "/a%zz",
-            "/a%+1",
-        ] {
-            assert!(canonical(path).is_err(), "{path}");
-        }
-    }
-
     proptest! {
-        #[test]
-        fn the_one_spelling_is_its_own(path in "/[a-zA-Z0-9%./;~_-]{0,40}") {
-            if let Ok(once) = canonical(&path) {
-                prop_assert_eq!(canonical(&once).as_deref(), Ok(&*once));
-            }
-        }
-
         #[test]
         fn no_bytes_make_the_inspection_panic(head in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = find_end(&head, 0);

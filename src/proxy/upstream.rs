@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::client::conn::http1::{self, SendRequest};
@@ -13,6 +14,7 @@ use tokio::time::timeout;
 
 use super::body::ClientBody;
 use crate::config::Target;
+use crate::telemetry::metrics::TargetMetrics;
 
 /// Idle connections kept at most; a burst's surplus is closed.
 const MAX_IDLE: usize = 512;
@@ -23,6 +25,7 @@ const MAX_IDLE_MS: u64 = 60_000;
 pub struct TargetPool {
     target: Target,
     connect_timeout: Duration,
+    metrics: Arc<TargetMetrics>,
     idle: RefCell<Vec<Idle>>,
 }
 
@@ -42,8 +45,13 @@ pub struct Lease {
 
 impl TargetPool {
     /// An empty pool.
-    pub fn new(target: Target, connect_timeout: Duration) -> Self {
-        Self { target, connect_timeout, idle: RefCell::default() }
+    pub fn new(target: Target, connect_timeout: Duration, metrics: Arc<TargetMetrics>) -> Self {
+        Self { target, connect_timeout, metrics, idle: RefCell::default() }
+    }
+
+    /// Whether it counts for these metrics: the same target of the same upstream.
+    pub fn is_of(&self, metrics: &Arc<TargetMetrics>) -> bool {
+        Arc::ptr_eq(&self.metrics, metrics)
     }
 
     /// Where it leads.
@@ -65,6 +73,12 @@ impl TargetPool {
 
     /// Makes a new connection. Its task lives on this worker's thread.
     pub async fn connect(self: &Rc<Self>) -> io::Result<Lease> {
+        let connected = self.try_connect().await;
+        self.metrics.set_up(connected.is_ok());
+        connected
+    }
+
+    async fn try_connect(self: &Rc<Self>) -> io::Result<Lease> {
         let address = (self.target.host.as_str(), self.target.port);
         let stream = timeout(self.connect_timeout, TcpStream::connect(address)).await??;
         stream.set_nodelay(true)?;

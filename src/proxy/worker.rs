@@ -34,14 +34,14 @@ use super::gate::{Connection, Gate, Waiting};
 use super::handle::handle;
 use super::headers::{Trace, X_REQUEST_ID};
 use super::meter::Meter;
-use super::plan::{Plan, PlanSource, TargetPlan};
+use super::plan::{Plan, PlanSource, TargetPlan, UpstreamPlan};
 use super::respond;
 use super::upstream::TargetPool;
 use crate::auth::Authenticator;
 use crate::auth::table::Moment;
 use crate::domain::{Reason, Refusal};
-use crate::telemetry::access_log::{AccessLog, Buffer};
-use crate::telemetry::metrics::{Metrics, StatusTallies, WorkerMetrics};
+use crate::telemetry::access::AccessLog;
+use crate::telemetry::metrics::{Metrics, NO_ROUTE, RouteMetrics, TargetMetrics, WorkerMetrics};
 
 /// How often overdue connections are looked for: the precision of every timeout.
 const SWEEP: Duration = Duration::from_millis(100);
@@ -59,7 +59,7 @@ pub struct Shared {
     /// Who is calling.
     pub auth: Authenticator,
     /// All counters.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// Where access log lines go.
     pub access_log: AccessLog,
     /// Client connections that are open.
@@ -79,8 +79,8 @@ pub enum Order {
 pub struct Worker {
     shared: Arc<Shared>,
     adopted: RefCell<Rc<Adopted>>,
+    index: usize,
     metrics: Arc<WorkerMetrics>,
-    log: Buffer,
     connections: RefCell<Vec<std::rc::Weak<Connection>>>,
     open: Cell<usize>,
     draining: Cell<bool>,
@@ -90,8 +90,8 @@ pub struct Worker {
 pub struct Adopted {
     /// The plan.
     pub plan: Arc<Plan>,
-    tallies: Vec<Arc<StatusTallies>>,
-    unrouted: Arc<StatusTallies>,
+    routes: Vec<Arc<RouteMetrics>>,
+    unrouted: Arc<RouteMetrics>,
     upstreams: Vec<(Targets, Option<Targets>)>,
 }
 
@@ -103,12 +103,19 @@ pub struct Targets {
 }
 
 impl Targets {
-    fn new(targets: &[TargetPlan], plan: &super::plan::UpstreamPlan, before: Option<&Adopted>) -> Self {
+    fn new(
+        targets: &[TargetPlan],
+        plan: &UpstreamPlan,
+        metrics: &Metrics,
+        before: Option<&Adopted>,
+    ) -> Self {
         let pool = |target: &TargetPlan| {
-            let kept = before.and_then(|before| before.pool(&target.target));
-            let fresh =
-                || Rc::new(TargetPool::new(target.target.clone(), plan.upstream.connect_timeout));
-            kept.unwrap_or_else(fresh)
+            let metrics = metrics.target(&plan.upstream.name, &target.target.authority);
+            let kept = before.and_then(|before| before.pool(&target.target, &metrics));
+            let connect_timeout = plan.upstream.connect_timeout;
+            kept.unwrap_or_else(|| {
+                Rc::new(TargetPool::new(target.target.clone(), connect_timeout, metrics))
+            })
         };
         let retries = plan.upstream.retries as usize;
         Self {
@@ -132,15 +139,15 @@ impl Targets {
 }
 
 impl Adopted {
-    fn new(plan: Arc<Plan>, metrics: &WorkerMetrics, before: Option<&Self>) -> Self {
-        let tallies = plan.router.routes().iter().map(|route| metrics.route(&route.path)).collect();
+    fn new(plan: Arc<Plan>, metrics: &Metrics, before: Option<&Self>) -> Self {
+        let routes = plan.router.routes().iter().map(|route| metrics.route(&route.path)).collect();
         let upstreams = plan.upstreams.iter().map(|upstream| {
             let sandbox = (!upstream.sandbox.is_empty())
-                .then(|| Targets::new(&upstream.sandbox, upstream, before));
-            (Targets::new(&upstream.targets, upstream, before), sandbox)
+                .then(|| Targets::new(&upstream.sandbox, upstream, metrics, before));
+            (Targets::new(&upstream.targets, upstream, metrics, before), sandbox)
         });
         let upstreams = upstreams.collect();
-        Self { tallies, unrouted: metrics.route(&Arc::from("")), upstreams, plan }
+        Self { routes, unrouted: metrics.route(NO_ROUTE), upstreams, plan }
     }
 
     /// Where requests of an upstream go; those of test keys to its sandbox, if it has one.
@@ -152,8 +159,8 @@ impl Adopted {
     }
 
     /// The counters of a route, or of what had none.
-    pub fn tallies(&self, route: Option<usize>) -> &StatusTallies {
-        route.map_or(&self.unrouted, |route| &self.tallies[route])
+    pub fn route_metrics(&self, route: Option<usize>) -> &RouteMetrics {
+        route.map_or(&self.unrouted, |route| &self.routes[route])
     }
 
     fn pools(&self) -> impl Iterator<Item = &Rc<TargetPool>> {
@@ -161,17 +168,23 @@ impl Adopted {
         sets.flatten().flat_map(|targets| &targets.pools)
     }
 
-    fn pool(&self, target: &crate::config::Target) -> Option<Rc<TargetPool>> {
-        self.pools().find(|pool| pool.target() == target).cloned()
+    /// The pool of the same target of the same upstream.
+    fn pool(
+        &self,
+        target: &crate::config::Target,
+        metrics: &Arc<TargetMetrics>,
+    ) -> Option<Rc<TargetPool>> {
+        let same = |pool: &&Rc<TargetPool>| pool.target() == target && pool.is_of(metrics);
+        self.pools().find(same).cloned()
     }
 }
 
 impl Worker {
-    fn new(shared: Arc<Shared>) -> Rc<Self> {
-        let metrics = shared.metrics.worker();
-        let adopted = Rc::new(Adopted::new(shared.plan.load_full(), &metrics, None));
+    fn new(index: usize, shared: Arc<Shared>) -> Rc<Self> {
+        let metrics = shared.metrics.worker(index);
+        let adopted = Rc::new(Adopted::new(shared.plan.load_full(), &shared.metrics, None));
         Rc::new(Self {
-            log: Buffer::new(shared.access_log.clone()),
+            index,
             adopted: RefCell::new(adopted),
             metrics,
             connections: RefCell::default(),
@@ -188,7 +201,7 @@ impl Worker {
             return adopted;
         }
         let plan = self.shared.plan.load_full();
-        let fresh = Rc::new(Adopted::new(plan, &self.metrics, Some(&adopted)));
+        let fresh = Rc::new(Adopted::new(plan, &self.shared.metrics, Some(&adopted)));
         *self.adopted.borrow_mut() = Rc::clone(&fresh);
         fresh
     }
@@ -203,9 +216,14 @@ impl Worker {
         &self.metrics
     }
 
-    /// This worker's log lines.
-    pub fn log(&self) -> &Buffer {
-        &self.log
+    /// Which worker this is, from 0.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Where requests are logged.
+    pub fn access_log(&self) -> &AccessLog {
+        &self.shared.access_log
     }
 
     /// The time by both clocks.
@@ -218,14 +236,7 @@ impl Worker {
         self.shared.auth.sync.monotonic_ms()
     }
 
-    /// Whether the next request is one of those that are logged.
-    pub fn is_logged(&self, plan: &Plan) -> bool {
-        let sample = plan.config.access_log.sample;
-        sample >= 1.0 || (sample > 0.0 && rand::rng().random::<f64>() < sample)
-    }
-
-    /// Wakes or ends what has waited too long, closes idle upstream connections, and hands over
-    /// log lines.
+    /// Wakes or ends what has waited too long, and closes idle upstream connections.
     fn sweep(&self) {
         let now_ms = self.now_ms();
         let adopted = self.adopted();
@@ -242,7 +253,6 @@ impl Worker {
             true
         });
         adopted.pools().for_each(|pool| pool.sweep(now_ms));
-        self.log.flush();
     }
 
     fn wake_all(&self) {
@@ -256,16 +266,17 @@ impl Worker {
         let max = self.adopted.borrow().plan.config.server.max_connections;
         if self.shared.open_connections.fetch_add(1, Ordering::Relaxed) >= max {
             self.shared.open_connections.fetch_sub(1, Ordering::Relaxed);
-            self.metrics.refused_connections.add(1);
+            self.metrics.connection_refused();
             return false;
         }
         self.open.set(self.open.get() + 1);
-        self.metrics.connections.add(1);
+        self.metrics.connection_opened();
         true
     }
 
     fn left(&self) {
         self.open.set(self.open.get() - 1);
+        self.metrics.connection_closed();
         self.shared.open_connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -300,20 +311,22 @@ impl<H> Handler for H where
 /// Serves on the listeners until it is told to drain, and then until all is answered or the time is
 /// up. Runs on a thread of its own, in a local runtime.
 pub async fn run(
+    index: usize,
     shared: Arc<Shared>,
     listeners: Vec<std::net::TcpListener>,
     orders: watch::Receiver<Order>,
 ) -> io::Result<()> {
-    run_with(shared, listeners, orders, handle).await
+    run_with(index, shared, listeners, orders, handle).await
 }
 
 async fn run_with(
+    index: usize,
     shared: Arc<Shared>,
     listeners: Vec<std::net::TcpListener>,
     mut orders: watch::Receiver<Order>,
     handler: impl Handler,
 ) -> io::Result<()> {
-    let worker = Worker::new(shared);
+    let worker = Worker::new(index, shared);
     let mut accepting = Vec::new();
     for listener in listeners {
         let listener = TcpListener::from_std(listener)?;
@@ -346,7 +359,6 @@ async fn run_with(
     if timeout_at(deadline, drained).await.is_err() {
         tracing::warn!(open = worker.open.get(), "the drain timeout is over: cutting what is left");
     }
-    worker.log.flush();
     Ok(())
 }
 
@@ -434,16 +446,13 @@ async fn serve(
     let adopted = worker.adopted();
     let trace = Trace::new(request.headers(), rand::rng().random());
     let has_body = !request.body().is_end_stream();
-    let mut meter = Meter::begin(
-        Rc::clone(&worker),
-        Rc::clone(&adopted),
-        connection,
-        &request,
-        &trace,
-    );
-    let outcome = match refused {
-        Some(refusal) => Err(refusal),
-        None => unharmed(handler(&worker, &adopted, request, &trace, &mut meter)).await,
+    let mut meter =
+        Meter::begin(Rc::clone(&worker), Rc::clone(&adopted), connection, &request, &trace);
+    let outcome = if let Some(refusal) = refused {
+        Err(refusal)
+    } else {
+        let handling = handler(&worker, &adopted, request, &trace, &mut meter);
+        unharmed(handling, worker.metrics()).await
     };
     let mut response = match outcome {
         Ok(response) => answered(response, meter),
@@ -456,11 +465,12 @@ async fn serve(
 /// A panic costs its request and no other.
 async fn unharmed(
     handling: impl Future<Output = Result<Response<Outgoing>, Refusal>>,
+    metrics: &WorkerMetrics,
 ) -> Result<Response<Outgoing>, Refusal> {
-    AssertUnwindSafe(handling)
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| Err(Reason::InternalError.into()))
+    AssertUnwindSafe(handling).catch_unwind().await.unwrap_or_else(|_| {
+        metrics.panicked();
+        Err(Reason::InternalError.into())
+    })
 }
 
 fn answered(mut response: Response<Outgoing>, mut meter: Meter) -> Response<Outgoing> {

@@ -1,1 +1,8 @@
-//! What the gateway tells of itself: metrics and logs. No secret ever passes here.
+//! What the gateway tells of itself: metrics, the access log, the process log.
+//!
+//! The one rule: no secret ever passes here. Metrics carry no label whose values grow with the
+//! number of keys, and the access log masks whatever has the form of one.
+
+pub mod access;
+pub mod log;
+pub mod metrics;

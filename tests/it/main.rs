@@ -3,5 +3,6 @@
 #![cfg(test)]
 
 mod cli;
+mod imports;
 mod store;
 mod support;

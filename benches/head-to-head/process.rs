@@ -1,0 +1,160 @@
+//! A proxy's processes: started on their core, measured, stopped.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+use crate::proxies::{Prepared, Proxy};
+
+/// How long a proxy may take to accept, and to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// A tick of `/proc/PID/stat`: Linux shows user space hundredths of a second on every machine.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The first and the last core that this process may use: one for the load, one for the proxies.
+pub fn two_cores() -> Result<(usize, usize)> {
+    let allowed = sched_getaffinity(None)?;
+    let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
+    let first = cores.next().context("there is a core")?;
+    let last = cores.next_back().context("two cores are needed, one of them for the proxy")?;
+    Ok((first, last))
+}
+
+/// Keeps this thread, and what it starts from now on, on one core.
+pub fn pin(core: usize) -> Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    sched_setaffinity(None, &cores).context("cannot pin to a core")
+}
+
+/// A proxy that accepts connections. Stopped when it is dropped.
+pub struct Running {
+    /// Which one.
+    pub proxy: Proxy,
+    /// Where it listens.
+    pub address: SocketAddr,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Starts it on `its_core` and waits until it accepts.
+    pub fn start(
+        proxy: Proxy,
+        mut prepared: Prepared,
+        own: usize,
+        its_core: usize,
+    ) -> Result<Self> {
+        let log = File::create(&prepared.log)?;
+        prepared.command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        pin(its_core)?;
+        let child = prepared.command.spawn();
+        pin(own)?;
+        let child = child.with_context(|| format!("cannot start {proxy}"))?;
+        let mut running = Self { proxy, address: prepared.address, child, log: prepared.log };
+        running.wait_until_it_accepts()?;
+        Ok(running)
+    }
+
+    fn wait_until_it_accepts(&mut self) -> Result<()> {
+        let end = Instant::now() + PATIENCE;
+        while TcpStream::connect(self.address).is_err() {
+            let ended = self.child.try_wait()?;
+            if ended.is_some() || Instant::now() > end {
+                let log = fs::read_to_string(&self.log)?;
+                let state = ended.map_or("does not accept connections".to_owned(), |status| {
+                    format!("ended, code {:?}, signal {:?}", status.code(), status.signal())
+                });
+                bail!("{} {state}; it said:\n{log}", self.proxy);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// What all its processes and threads have used so far, to the tick of 10 ms.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let ticks = self.processes()?.iter().map(|process| process.ticks).sum::<u32>();
+        Ok(TICK * ticks)
+    }
+
+    /// What its processes hold in memory, what they share counted once.
+    pub fn memory_kib(&self) -> Result<u64> {
+        let mut sum = 0;
+        for process in self.processes()? {
+            let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", process.id))?;
+            let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+            let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+            sum += kib.context("smaps_rollup has a line for Pss")?.parse::<u64>()?;
+        }
+        Ok(sum)
+    }
+
+    /// The process that was started and its children.
+    fn processes(&self) -> Result<Vec<ProcessStat>> {
+        let own = self.child.id();
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc")? {
+            let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            // A process may end between the listing and the reading; ours do not.
+            if let Some(stat) = ProcessStat::read(id)
+                && (stat.id == own || stat.parent == own)
+            {
+                found.push(stat);
+            }
+        }
+        ensure!(found.iter().any(|stat| stat.id == own), "{} has ended", self.proxy);
+        Ok(found)
+    }
+
+    fn stop(&mut self) -> io::Result<()> {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(id) = id {
+            kill_process(id, Signal::TERM)?;
+        }
+        let end = Instant::now() + PATIENCE;
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > end {
+                self.child.kill()?;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A process that cannot be signalled has ended, which is what is wanted.
+        let _ = self.stop();
+    }
+}
+
+/// What is used here of `/proc/PID/stat` (`man 5 proc`).
+struct ProcessStat {
+    id: u32,
+    parent: u32,
+    /// User and system time of all its threads, ended ones too.
+    ticks: u32,
+}
+
+impl ProcessStat {
+    fn read(id: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        // The second field is the name in brackets and may hold anything; the third follows it.
+        let fields: Vec<_> = stat[stat.rfind(')')? + 2..].split(' ').collect();
+        let number = |place: usize| fields.get(place - 3)?.parse::<u32>().ok();
+        Some(Self { id, parent: number(4)?, ticks: number(14)? + number(15)? })
+    }
+}

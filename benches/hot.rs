@@ -1,0 +1,108 @@
+//! The steps that every request takes, each alone: `cargo bench --bench hot`.
+
+#![expect(clippy::unwrap_used, reason = "what does not set up cannot be measured")]
+
+use std::collections::BTreeMap;
+
+use divan::{Bencher, black_box};
+use http::Method;
+use keygate::domain::scope::ScopeEntry;
+use keygate::domain::{Catalogue, Environment, Limit};
+use keygate::key::SecretFormat;
+use keygate::key::hash::DigestKey;
+use keygate::limit::{KeyCounters, RouteId};
+use keygate::proxy::matcher::Matcher;
+use keygate::proxy::path::canonical;
+
+fn main() {
+    divan::main();
+}
+
+fn format() -> SecretFormat {
+    SecretFormat {
+        live_prefix: "sk_live_".to_owned(),
+        test_prefix: Some("sk_test_".to_owned()),
+        checksum: true,
+    }
+}
+
+fn secret() -> String {
+    let minted = format().mint(Environment::Live).unwrap().unwrap();
+    minted.text.expose().to_owned()
+}
+
+#[divan::bench]
+fn parse_a_secret(bencher: Bencher) {
+    let (format, secret) = (format(), secret());
+    bencher.bench_local(|| format.parse(black_box(secret.as_bytes())));
+}
+
+#[divan::bench]
+fn digest_a_secret(bencher: Bencher) {
+    let (key, secret) = (DigestKey::random().unwrap(), secret());
+    bencher.bench_local(|| key.digest(black_box(secret.as_bytes())));
+}
+
+#[divan::bench(args = ["/v1/agents/a1b2c3d4/runs", "/v1/agents/caf%c3%a9%20%31/runs"])]
+fn canonical_path(bencher: Bencher, path: &str) {
+    bencher.bench_local(|| canonical(black_box(path)).map(|path| path.len()));
+}
+
+/// A fifth of the routes each: literal, with a name, below a name, a whole subtree, another method.
+#[divan::bench(args = [10, 10_000])]
+fn match_a_route_among(bencher: Bencher, routes: usize) {
+    let paths: Vec<String> = (0..routes)
+        .map(|n| match n % 5 {
+            0 => format!("/v1/things{}/all", n / 5),
+            1 | 4 => format!("/v1/things{}/{{id}}", n / 5),
+            2 => format!("/v1/things{}/{{id}}/runs", n / 5),
+            _ => format!("/v1/things{}/{{id}}/files/**", n / 5),
+        })
+        .collect();
+    let methods = |n: usize| if n % 5 == 4 { [Method::DELETE] } else { [Method::GET] };
+    let methods: Vec<[Method; 1]> = (0..routes).map(methods).collect();
+    let given = paths.iter().zip(&methods).map(|(path, methods)| (path.as_str(), &methods[..]));
+    let matcher = Matcher::new(given).unwrap();
+    let asked: Vec<String> =
+        paths.iter().map(|path| path.replace("{id}", "a1b2c3d4").replace("**", "x/y")).collect();
+    // A step through all of them that visits them out of order.
+    let mut turn = 0;
+    bencher.bench_local(|| {
+        turn = (turn + 7_919) % routes;
+        matcher.find(black_box(&methods[turn][0]), black_box(&asked[turn]))
+    });
+}
+
+#[divan::bench(args = [9, 200])]
+fn check_scopes_in_a_catalogue_of(bencher: Bencher, scopes: usize) {
+    let names: Vec<String> = (0..scopes).map(|n| format!("scope{n}:read")).collect();
+    let entries: BTreeMap<_, _> =
+        names.iter().map(|name| (name.clone(), ScopeEntry::default())).collect();
+    let catalogue = Catalogue::new(entries);
+    let granted = catalogue.granted(&names[..scopes / 2]);
+    let required = catalogue.required(&names[..2]);
+    bencher.bench_local(|| black_box(&granted).contains_all(black_box(&required)));
+}
+
+/// A key's two windows and one of the route, a request each two milliseconds; none is refused.
+#[divan::bench]
+fn step_three_windows(bencher: Bencher) {
+    let limits = |texts: [&str; 2]| texts.map(|text| text.parse::<Limit>().unwrap());
+    let own = limits(["1000000/min", "10000000/hour"]);
+    let of_route = [own[0]];
+    let route = Some((RouteId::of(["/v1/agents"]), &of_route[..]));
+    let counters = KeyCounters::default();
+    let mut now_ms = 0;
+    bencher.bench_local(|| {
+        now_ms += 2;
+        counters.take(black_box(&own), route, now_ms)
+    });
+}
+
+#[divan::bench]
+fn refuse_at_a_window(bencher: Bencher) {
+    let own = ["60/min".parse::<Limit>().unwrap()];
+    let counters = KeyCounters::default();
+    (0..60).for_each(|turn| assert!(counters.take(&own, None, turn * 900).is_ok()));
+    bencher.bench_local(|| counters.take(black_box(&own), None, 54_000).is_err());
+}

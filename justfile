@@ -1,0 +1,26 @@
+# `just` lists what can be done here.
+_default:
+    @just --list
+
+# What CI runs.
+check:
+    .ci/run
+
+# All tests, or those whose name has the given word.
+test *ARGS:
+    ./test {{ARGS}}
+
+# The micro-benchmarks of the hot steps.
+bench *ARGS:
+    cargo bench --locked --bench hot {{ARGS}}
+
+# keygate, nginx and HAProxy side by side; needs Debian's nginx and haproxy.
+compare *ARGS:
+    cargo bench --locked --bench head_to_head -- {{ARGS}}
+
+fmt:
+    cargo fmt
+
+# The API documentation of the crate, in the browser.
+docs:
+    cargo doc --no-deps --locked --open

@@ -1,0 +1,199 @@
+//! The metrics in the text form of `OpenMetrics` 1.0, which Prometheus reads.
+//!
+//! Counters stand here without the `_total` that the encoder gives them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet, text,
+};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use super::cells::{Bounds, CHANGE_BOUNDS, OVERHEAD_BOUNDS, REQUEST_BOUNDS, Reading};
+use super::{Histogram, KeyTableResult, Metrics, Source, WorkerMetrics, lock};
+use crate::domain::Reason;
+
+/// What [`Metrics::encode`] gives.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+impl Metrics {
+    /// Everything as it stands now.
+    pub fn encode(self: &Arc<Self>) -> String {
+        // Called without the lock: a source may add another.
+        let sources: Vec<Source> = lock(&self.sources).clone();
+        for source in sources {
+            source(self);
+        }
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Scrape(Arc::clone(self))));
+        let mut encoded = String::with_capacity(8 * 1024);
+        text::encode(&mut encoded, &registry).expect("a string takes all that is written to it");
+        encoded
+    }
+}
+
+#[derive(Debug)]
+struct Scrape(Arc<Metrics>);
+
+impl Collector for Scrape {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut exposition = Exposition(encoder);
+        exposition.requests(&self.0)?;
+        exposition.authentication(&self.0)?;
+        exposition.store(&self.0)?;
+        exposition.upstreams(&self.0)?;
+        exposition.connections(&self.0)?;
+        exposition.process(&self.0)
+    }
+}
+
+/// Writes one metric after the other.
+struct Exposition<'e>(DescriptorEncoder<'e>);
+
+impl Exposition<'_> {
+    fn requests(&mut self, metrics: &Metrics) -> fmt::Result {
+        let help = "Requests by route and answered status";
+        let mut family = self.family("keygate_requests", help, MetricType::Counter)?;
+        let routes = lock(&metrics.routes).clone();
+        for (route, counters) in &routes {
+            for (status, count) in counters.read() {
+                let status = if status == 0 { "other".to_owned() } else { status.to_string() };
+                count_with(&mut family, &[("route", &**route), ("status", &status)], count)?;
+            }
+        }
+        let help = "From a request's head to its answer's last byte";
+        let name = "keygate_request_duration_seconds";
+        self.workers(name, help, metrics, &REQUEST_BOUNDS, |worker| &worker.duration)?;
+        let help = "What of a request's time was the gateway's own";
+        let name = "keygate_overhead_seconds";
+        self.workers(name, help, metrics, &OVERHEAD_BOUNDS, |worker| &worker.overhead)?;
+        let help = "Refused requests by reason";
+        let mut family = self.family("keygate_refusals", help, MetricType::Counter)?;
+        for reason in Reason::ALL {
+            let count = metrics.total(|worker| &worker.refusals[reason.index()]);
+            count_with(&mut family, &[("reason", reason.name())], count)?;
+        }
+        Ok(())
+    }
+
+    fn authentication(&mut self, metrics: &Metrics) -> fmt::Result {
+        let help = "Secrets by what the key table said to them";
+        let mut family = self.family("keygate_key_table", help, MetricType::Counter)?;
+        for result in KeyTableResult::ALL {
+            let count = metrics.total(|worker| &worker.key_table[result as usize]);
+            count_with(&mut family, &[("result", result.name())], count)?;
+        }
+        let help = "Secrets that the key table holds";
+        self.gauge("keygate_key_table_entries", help, metrics.key_table_entries.read())?;
+        self.counter("keygate_argon2_runs", "Argon2 runs", metrics.argon2_runs.read())?;
+        let help = "Secrets that Argon2 runs on or that wait for it";
+        self.gauge("keygate_argon2_queue", help, metrics.argon2_queue.read())?;
+        let help = "Requests refused because their address has had too many 401s";
+        let blocked = metrics.total(|worker| &worker.failed_auth_blocked);
+        self.counter("keygate_failed_auth_blocked", help, blocked)
+    }
+
+    fn store(&mut self, metrics: &Metrics) -> fmt::Result {
+        let help = "Whether the store is in reach and its changes are followed";
+        self.gauge("keygate_store_up", help, metrics.store_up.read())?;
+        let help = "Statements sent to the store";
+        self.counter("keygate_store_queries", help, metrics.store_queries.read())?;
+        let help = "From a change in the store until it is in force";
+        let reading = Reading::of(&CHANGE_BOUNDS, [&metrics.change_lag]);
+        self.histogram("keygate_change_lag_seconds", help, &reading)
+    }
+
+    fn upstreams(&mut self, metrics: &Metrics) -> fmt::Result {
+        let help = "Whether an upstream's target was usable when it was last looked at";
+        let mut family = self.family("keygate_upstream_up", help, MetricType::Gauge)?;
+        let targets = lock(&metrics.targets).clone();
+        for ((upstream, target), state) in &targets {
+            if let Some(state) = state.upgrade() {
+                let labels = [("upstream", &**upstream), ("target", &**target)];
+                family.encode_family(&labels)?.encode_gauge(&u64::from(state.is_up()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn connections(&mut self, metrics: &Metrics) -> fmt::Result {
+        // In this order a connection that comes between the readings makes no negative number.
+        let closed = metrics.total(|worker| &worker.connections_closed);
+        let opened = metrics.total(|worker| &worker.connections_opened);
+        let open = opened.saturating_sub(closed);
+        self.gauge("keygate_connections", "Client connections that are open", open)?;
+        let help = "Client connections accepted";
+        self.counter("keygate_connections_accepted", help, opened)?;
+        let help = "Client connections closed at once because of server.max_connections";
+        let refused = metrics.total(|worker| &worker.connections_refused);
+        self.counter("keygate_connections_refused", help, refused)?;
+        let help = "Bytes of request bodies";
+        let bytes_in = metrics.total(|worker| &worker.bytes_in);
+        self.counter("keygate_request_body_bytes", help, bytes_in)?;
+        let help = "Bytes of answers' bodies";
+        let bytes_out = metrics.total(|worker| &worker.bytes_out);
+        self.counter("keygate_response_body_bytes", help, bytes_out)
+    }
+
+    fn process(&mut self, metrics: &Metrics) -> fmt::Result {
+        let help = "Reloads of the configuration by their result";
+        let mut family = self.family("keygate_config_reloads", help, MetricType::Counter)?;
+        let reloads = [("ok", &metrics.reloads_ok), ("failed", &metrics.reloads_failed)];
+        for (result, count) in reloads {
+            count_with(&mut family, &[("result", result)], count.read())?;
+        }
+        let help = "Access log lines lost because the output did not keep up or failed";
+        self.counter("keygate_access_log_dropped", help, metrics.access_log_dropped.read())?;
+        let panics = metrics.total(|worker| &worker.panics);
+        self.counter("keygate_panics", "Requests that panicked", panics)?;
+        let mut info = self.family("keygate_build", "What runs", MetricType::Info)?;
+        info.encode_info(&[("version", metrics.version.as_str())])
+    }
+
+    fn family<'s>(
+        &'s mut self,
+        name: &'s str,
+        help: &str,
+        kind: MetricType,
+    ) -> Result<MetricEncoder<'s>, fmt::Error> {
+        self.0.encode_descriptor(name, help, None, kind)
+    }
+
+    fn counter(&mut self, name: &str, help: &str, count: u64) -> fmt::Result {
+        let mut metric = self.family(name, help, MetricType::Counter)?;
+        metric.encode_counter::<NoLabelSet, _, u64>(&count, None)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.family(name, help, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, reading: &Reading) -> fmt::Result {
+        let mut metric = self.family(name, help, MetricType::Histogram)?;
+        let (sum, count) = (reading.sum_s(), reading.count());
+        metric.encode_histogram::<NoLabelSet>(sum, count, &reading.buckets(), None)
+    }
+
+    fn workers(
+        &mut self,
+        name: &str,
+        help: &str,
+        metrics: &Metrics,
+        bounds: &'static Bounds,
+        of: fn(&WorkerMetrics) -> &Histogram,
+    ) -> fmt::Result {
+        let histograms = metrics.workers.iter().map(|worker| of(worker));
+        self.histogram(name, help, &Reading::of(bounds, histograms))
+    }
+}
+
+fn count_with<L: EncodeLabelSet>(
+    family: &mut MetricEncoder<'_>,
+    labels: &L,
+    count: u64,
+) -> fmt::Result {
+    family.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)
+}

@@ -1,0 +1,143 @@
+//! One worker's counters: written by it alone, read by whoever asks for the metrics.
+
+use std::time::Duration;
+
+use super::cells::{Histogram, OVERHEAD_BOUNDS, REQUEST_BOUNDS, Tally};
+use crate::domain::Reason;
+
+/// What the key table said to a secret: the `result` of `keygate_key_table_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyTableResult {
+    /// The secret's digest was known good: no Argon2.
+    Hit,
+    /// The id is known and the secret not yet confirmed: Argon2 had to say.
+    Confirm,
+    /// Another secret than the confirmed one under a known id: refused without Argon2.
+    Wrong,
+    /// No secret has this id: refused without Argon2.
+    Unknown,
+    /// It cannot be a secret (prefix, length, alphabet, checksum).
+    Malformed,
+    /// It could not be told: the store is away, or too many secrets wait for Argon2.
+    Unavailable,
+}
+
+impl KeyTableResult {
+    /// Every result, in the order of the type.
+    pub const ALL: [Self; 6] =
+        [Self::Hit, Self::Confirm, Self::Wrong, Self::Unknown, Self::Malformed, Self::Unavailable];
+
+    /// The result as the label writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Confirm => "confirm",
+            Self::Wrong => "wrong",
+            Self::Unknown => "unknown",
+            Self::Malformed => "malformed",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// The counters of one worker, on cache lines of their own (processors fetch lines in pairs of 64
+/// bytes). Only that worker may call what counts: a second writer would lose counts.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct WorkerMetrics {
+    pub(super) key_table: [Tally; KeyTableResult::ALL.len()],
+    pub(super) duration: Histogram,
+    pub(super) overhead: Histogram,
+    pub(super) connections_opened: Tally,
+    pub(super) connections_closed: Tally,
+    pub(super) connections_refused: Tally,
+    pub(super) failed_auth_blocked: Tally,
+    pub(super) panics: Tally,
+    pub(super) bytes_in: Tally,
+    pub(super) bytes_out: Tally,
+    pub(super) refusals: [Tally; Reason::ALL.len()],
+}
+
+impl WorkerMetrics {
+    pub(super) fn new() -> Self {
+        Self {
+            key_table: Default::default(),
+            duration: Histogram::new(&REQUEST_BOUNDS),
+            overhead: Histogram::new(&OVERHEAD_BOUNDS),
+            connections_opened: Tally::default(),
+            connections_closed: Tally::default(),
+            connections_refused: Tally::default(),
+            failed_auth_blocked: Tally::default(),
+            panics: Tally::default(),
+            bytes_in: Tally::default(),
+            bytes_out: Tally::default(),
+            refusals: Default::default(),
+        }
+    }
+
+    /// A request was refused.
+    pub fn refused(&self, reason: Reason) {
+        self.refusals[reason.index()].add(1);
+    }
+
+    /// A secret was looked up.
+    pub fn key_table(&self, result: KeyTableResult) {
+        self.key_table[result as usize].add(1);
+    }
+
+    /// A request is over: `total` from its head to its answer's last byte, `overhead` what of it
+    /// was the gateway's own.
+    pub fn answered(&self, total: Duration, overhead: Duration) {
+        self.duration.observe(total);
+        self.overhead.observe(overhead);
+    }
+
+    /// Bytes of a request's and an answer's body, in any number of pieces.
+    pub fn transferred(&self, bytes_in: u64, bytes_out: u64) {
+        self.bytes_in.add(bytes_in);
+        self.bytes_out.add(bytes_out);
+    }
+
+    /// A client connection was accepted.
+    pub fn connection_opened(&self) {
+        self.connections_opened.add(1);
+    }
+
+    /// An accepted client connection has ended.
+    pub fn connection_closed(&self) {
+        self.connections_closed.add(1);
+    }
+
+    /// A client connection was closed at once because of `server.max_connections`.
+    pub fn connection_refused(&self) {
+        self.connections_refused.add(1);
+    }
+
+    /// A request was refused because its address has had too many 401s.
+    pub fn failed_auth_blocked(&self) {
+        self.failed_auth_blocked.add(1);
+    }
+
+    /// A request panicked.
+    pub fn panicked(&self) {
+        self.panics.add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_result_stands_at_its_place() {
+        for (place, result) in KeyTableResult::ALL.into_iter().enumerate() {
+            assert_eq!(result as usize, place);
+        }
+    }
+
+    #[test]
+    fn no_cache_line_belongs_to_two_workers() {
+        assert_eq!(align_of::<WorkerMetrics>(), 128);
+        assert_eq!(size_of::<WorkerMetrics>() % 128, 0);
+    }
+}
