@@ -6,6 +6,7 @@ use crate::auth::mint::MintError;
 use crate::config::Problem;
 use crate::proxy::explain::ExplainError;
 use crate::store::StoreError;
+use crate::telemetry::log::FilterError;
 
 /// What the commands give.
 pub(crate) type Result<T = (), E = Failure> = std::result::Result<T, E>;
@@ -96,11 +97,25 @@ impl From<ExplainError> for Failure {
     fn from(error: ExplainError) -> Self {
         match error {
             ExplainError::Store(error) => error.into(),
+<<<<<<< HEAD
             other => Self::failed(other.to_string()),
+=======
+            ExplainError::Routes(_) => Self::mistaken(error.to_string()),
+            ExplainError::Hash(_) | ExplainError::NoKey(_) => Self::failed(error.to_string()),
+>>>>>>> cli
         }
     }
 }
 
+<<<<<<< HEAD
+=======
+impl From<FilterError> for Failure {
+    fn from(error: FilterError) -> Self {
+        Self::mistaken(format!("RUST_LOG: {error}"))
+    }
+}
+
+>>>>>>> cli
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         match error.downcast::<StoreError>() {

@@ -192,9 +192,9 @@ fn lists_are_narrowed_and_paged() {
         list["data"].as_array().unwrap().iter().map(|key| text(&key["id"])).collect()
     };
     assert_eq!(ids(&[]), [second.clone(), first.clone()]);
-    assert_eq!(ids(&["--owner", "acme"]), [first.clone()]);
+    assert_eq!(ids(&["--owner", "acme"]), [first.as_str()]);
     place.ok(&["key", "disable", &first]);
-    assert_eq!(ids(&["--status", "disabled"]), [first.clone()]);
+    assert_eq!(ids(&["--status", "disabled"]), [first.as_str()]);
     assert_eq!(ids(&["--older-than", "1d"]), [""; 0]);
     assert_eq!(ids(&["--unused-for", "0"]).len(), 2);
     let page = place.json(&["key", "list", "--limit", "1"]);
@@ -356,7 +356,7 @@ fn owners_are_made_listed_and_switched() {
 
 #[test]
 fn agents_are_keys_in_the_words_of_agent_otp() {
-    let place = Place::with(&format!("{CONFIG}").replace(
+    let place = Place::with(&CONFIG.replace(
         "[scopes]",
         "[keys]\nlive_prefix = \"ak_live_\"\ntest_prefix = \"ak_test_\"\nchecksum = false\n[scopes]",
     ).replace("keys.argon2 = { memory = \"64KiB\", iterations = 1, parallelism = 1 }\n", ""));
@@ -509,4 +509,19 @@ fn echo_says_where_it_listens_and_answers_with_the_request() {
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
     let echoed: Value = serde_json::from_str(body).unwrap();
     assert_eq!((&echoed["path"], &echoed["query"]), (&"/a".into(), &"b".into()));
+}
+
+#[test]
+fn explain_says_which_check_refuses_and_what_the_client_would_get() {
+    let place = Place::new();
+    let (id, secret) = place.key(&["--scope", "agents:write"]);
+    let explained = place.json(&["explain", "GET", "/v1/agents", "--key-id", &id]);
+    let last = explained["checks"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["step"], &last["outcome"]), (&"scope".into(), &"refused".into()));
+    assert_eq!(explained["answer"]["status"], 403);
+    place.ok(&["key", "update", &id, "--scope", "agents:*"]);
+    let words = place.ok(&["explain", "GET", "/v1/agents", "--key-id", &id]);
+    assert!(words.contains("scope") && !words.contains("REFUSED"), "{words}");
+    let path = format!("/v1/agents/{secret}");
+    assert!(!place.ok(&["explain", "GET", &path]).contains(&secret));
 }

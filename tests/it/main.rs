@@ -3,7 +3,11 @@
 #![cfg(test)]
 
 mod cli;
+<<<<<<< HEAD
 mod documents;
+=======
+mod demo;
+>>>>>>> cli
 mod imports;
 mod store;
 mod support;

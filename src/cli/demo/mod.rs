@@ -10,10 +10,11 @@ use clap::Args;
 
 use super::failure::Result;
 use super::session::Session;
-use super::{Globals, echo};
+use super::{Globals, echo, serve};
 use crate::config::{self, Environment};
 use crate::domain::Clock;
 use crate::gateway::Gateway;
+use crate::telemetry::log;
 use calls::Shown;
 use setup::{Keys, Place, Plan};
 
@@ -44,17 +45,28 @@ pub(crate) async fn run(demo: Demo, globals: &Globals) -> Result {
     };
     let plan = Plan { listen: demo.listen, upstream, echoes: echo.is_some() };
     let file = place.write_config(&plan)?;
+    // What the gateway has to tell of itself would drown what there is to paste.
+    log::init(Environment::process().get(serve::LOG_FILTER).or(Some("warn")))?;
     // The environment of whoever tries this out may name a real store.
-    let loaded = config::load(&file, &Environment::default())?;
+    let variables = Environment::default();
+    let loaded = config::load(&file, &variables)?;
     let session = Session::on(loaded.clone()).await?;
     let keys = setup::keys(&session).await?;
     drop(session);
+<<<<<<< HEAD
     let gateway = Gateway::start(loaded, Environment::default(), Clock::system()).await?;
     show(&gateway, &plan, &keys, globals)?;
     // No secret stays in memory while it serves.
     drop(keys);
     gateway.run_until_stopped().await?;
     Ok(())
+=======
+    let gateway = Gateway::start(loaded, variables, Clock::system()).await?;
+    show(&gateway, &plan, &keys, globals)?;
+    // No secret stays in memory while it serves.
+    drop(keys);
+    Ok(gateway.run_until_stopped().await?)
+>>>>>>> cli
 }
 
 fn show(gateway: &Gateway, plan: &Plan, keys: &Keys, globals: &Globals) -> Result {

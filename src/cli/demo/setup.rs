@@ -169,9 +169,10 @@ fn configuration(plan: &Plan, store: &Path) -> String {
     )
 }
 
-/// A TOML string, with `${` kept from being taken for a variable.
+/// A TOML basic string, which JSON's strings are too, with `${` kept from being taken for a
+/// variable.
 fn quoted(text: &str) -> String {
-    toml::Value::String(text.replace("${", "$${")).to_string()
+    serde_json::Value::from(text.replace("${", "$${")).to_string()
 }
 
 fn not_written(path: &Path, error: &std::io::Error) -> Failure {
