@@ -17,10 +17,7 @@ use keygate::key::hash::DigestKey;
 use keygate::limit::{KeyCounters, RouteId};
 use keygate::proxy::matcher::Matcher;
 use keygate::proxy::path::canonical;
-<<<<<<< HEAD
 use keygate::store::Loaded;
-=======
->>>>>>> cli
 
 fn main() {
     divan::main();

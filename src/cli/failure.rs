@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::serve::LOG_FILTER;
 use crate::auth::mint::MintError;
 use crate::config::Problem;
 use crate::proxy::explain::ExplainError;
@@ -97,25 +98,18 @@ impl From<ExplainError> for Failure {
     fn from(error: ExplainError) -> Self {
         match error {
             ExplainError::Store(error) => error.into(),
-<<<<<<< HEAD
-            other => Self::failed(other.to_string()),
-=======
             ExplainError::Routes(_) => Self::mistaken(error.to_string()),
             ExplainError::Hash(_) | ExplainError::NoKey(_) => Self::failed(error.to_string()),
->>>>>>> cli
         }
     }
 }
 
-<<<<<<< HEAD
-=======
 impl From<FilterError> for Failure {
     fn from(error: FilterError) -> Self {
-        Self::mistaken(format!("RUST_LOG: {error}"))
+        Self::mistaken(format!("{LOG_FILTER}: {error}"))
     }
 }
 
->>>>>>> cli
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         match error.downcast::<StoreError>() {

@@ -3,11 +3,8 @@
 #![cfg(test)]
 
 mod cli;
-<<<<<<< HEAD
-mod documents;
-=======
 mod demo;
->>>>>>> cli
+mod documents;
 mod imports;
 mod store;
 mod support;

@@ -53,20 +53,11 @@ pub(crate) async fn run(demo: Demo, globals: &Globals) -> Result {
     let session = Session::on(loaded.clone()).await?;
     let keys = setup::keys(&session).await?;
     drop(session);
-<<<<<<< HEAD
-    let gateway = Gateway::start(loaded, Environment::default(), Clock::system()).await?;
-    show(&gateway, &plan, &keys, globals)?;
-    // No secret stays in memory while it serves.
-    drop(keys);
-    gateway.run_until_stopped().await?;
-    Ok(())
-=======
     let gateway = Gateway::start(loaded, variables, Clock::system()).await?;
     show(&gateway, &plan, &keys, globals)?;
     // No secret stays in memory while it serves.
     drop(keys);
     Ok(gateway.run_until_stopped().await?)
->>>>>>> cli
 }
 
 fn show(gateway: &Gateway, plan: &Plan, keys: &Keys, globals: &Globals) -> Result {

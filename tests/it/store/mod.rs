@@ -1,7 +1,5 @@
 //! What both stores must do: every test runs on a SQLite file and on a real Postgres.
 
-#![expect(clippy::unwrap_used, reason = "a surprise ends the test")]
-
 mod feed;
 mod keys;
 mod outage;

@@ -3,8 +3,6 @@
 //! A watchdog process holds the other end of a pipe. When the test process ends, in whatever way,
 //! the pipe closes, and the watchdog kills the server and removes its folder.
 
-#![expect(clippy::unwrap_used, reason = "a surprise ends the test")]
-
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
