@@ -22,8 +22,6 @@ pub struct Permit {
 pub struct Holder {
     /// The key as it was read when the request was let through.
     pub record: Arc<KeyRecord>,
-    /// The end of the secret's grace, where it is in one: milliseconds since the epoch.
-    pub grace_ends_ms: Option<i64>,
 }
 
 impl Permit {
@@ -75,8 +73,7 @@ pub fn limit(authorized: Authorized<'_>, route: &Route, now: Moment) -> Result<P
     } else {
         None
     };
-    let grace_ends_ms = verified.secret.expiry.at_ms();
-    Ok(Permit { holder: Some(Holder { record, grace_ends_ms }), standing })
+    Ok(Permit { holder: Some(Holder { record }), standing })
 }
 
 /// Test keys may only where the route lets them.

@@ -7,18 +7,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::body::Upload;
 use super::gate::{Connection, Waiting};
 use super::headers::Trace;
+use super::respond;
 use super::upstream::TargetPool;
 use super::worker::{Adopted, Worker};
 use crate::auth::Verified;
 use crate::auth::table::KeyEntry;
 use crate::domain::Reason;
+use crate::limit::Standing;
 use crate::telemetry::access::Entry;
 
 /// nginx's word for a client that left before it was answered; never sent to anybody.
@@ -39,6 +41,9 @@ pub struct Meter {
     status: Option<u16>,
     reason: Option<Reason>,
     holder: Option<Arc<KeyEntry>>,
+    /// The end of the secret's grace, where it is in one: milliseconds since the epoch.
+    grace_ends_ms: Option<i64>,
+    standing: Option<Standing>,
     pool: Option<Rc<TargetPool>>,
     sent: Option<Instant>,
     overhead: Option<Duration>,
@@ -68,6 +73,8 @@ impl Meter {
             status: None,
             reason: None,
             holder: None,
+            grace_ends_ms: None,
+            standing: None,
             pool: None,
             sent: None,
             overhead: None,
@@ -85,6 +92,23 @@ impl Meter {
     /// Whose it is.
     pub fn verified(&mut self, verified: &Verified) {
         self.holder = Some(Arc::clone(verified.key()));
+        self.grace_ends_ms = verified.secret.expiry.at_ms();
+    }
+
+    /// It was counted, and so the limit nearest to its end stands.
+    pub fn counted(&mut self, standing: Option<Standing>) {
+        self.standing = standing;
+    }
+
+    /// Says to the client how its limits and its secret stand.
+    pub fn say_standing(&self, headers: &mut HeaderMap) {
+        if let Some(Standing { limit, remaining, reset_in_ms, .. }) = self.standing {
+            let now_ms = self.worker.now().wall_ms;
+            respond::rate_limit_headers(headers, limit, remaining, reset_in_ms, now_ms);
+        }
+        if let Some(ends_ms) = self.grace_ends_ms {
+            respond::grace_headers(headers, ends_ms);
+        }
     }
 
     /// It goes to this target now.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::body::Outgoing;
@@ -16,6 +17,10 @@ use crate::domain::{Limit, Reason, Refusal};
 const RETRY_OVERLOADED: u64 = 1;
 const RETRY_STORE: u64 = 5;
 
+/// The end of a secret's grace, in RFC 3339.
+const ROTATE_BY: HeaderName = HeaderName::from_static("x-api-key-rotate-by");
+/// The same as an HTTP date (RFC 8594).
+const SUNSET: HeaderName = HeaderName::from_static("sunset");
 /// `X-RateLimit-Limit` and its two companions, as the documents name them.
 const X_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const X_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
@@ -183,9 +188,17 @@ pub fn rate_limit_headers(
     insert_text(headers, POLICY, policy);
 }
 
+/// Tells a client whose secret was rotated away until when it still works: `ends_ms`, in
+/// milliseconds since the Unix epoch.
+pub fn grace_headers(headers: &mut HeaderMap, ends_ms: i64) {
+    let Ok(ends) = Timestamp::from_millisecond(ends_ms) else { return };
+    insert_text(headers, ROTATE_BY, ends.to_string());
+    insert_text(headers, SUNSET, httpdate::fmt_http_date(ends.into()));
+}
+
 fn insert_text(headers: &mut HeaderMap, name: HeaderName, text: String) {
     let value = HeaderValue::from_maybe_shared(Bytes::from(text));
-    headers.insert(name, value.expect("digits and names make a header's value"));
+    headers.insert(name, value.expect("digits, names and dates make a header's value"));
 }
 
 #[cfg(test)]

@@ -475,6 +475,7 @@ async fn unharmed(
 
 fn answered(mut response: Response<Outgoing>, mut meter: Meter) -> Response<Outgoing> {
     meter.status(response.status().as_u16(), None);
+    meter.say_standing(response.headers_mut());
     if let Outgoing::Stream(stream) = response.body_mut() {
         stream.account(meter);
     }
@@ -495,8 +496,9 @@ fn refuse(
     }
     let malformed = matches!(reason, Reason::BadRequest | Reason::HeadersTooLarge);
     let unread = has_body && !meter.upload().is_done();
-    let response =
+    let mut response =
         respond::refuse(&adopted.plan.answers, refusal, malformed || unread, now.wall_ms);
+    meter.say_standing(response.headers_mut());
     meter.status(response.status().as_u16(), Some(reason));
     meter.sent_out(response.body().size_hint().lower());
     response
