@@ -1,13 +1,17 @@
 //! The keys that all proxies let in, and the request that each of them makes.
 
 use anyhow::{Context as _, Result};
-use keygate::domain::{Environment, KeyId};
+use keygate::domain::{Environment, KeyId, PublicId};
 use keygate::key::{SecretFormat, SecretText};
 
 /// One key and what its holder sends.
 pub struct Key {
     /// What the proxy tells the upstream.
     pub id: KeyId,
+    /// The public part of its secret.
+    pub public_id: PublicId,
+    /// Prefix and public part.
+    pub hint: String,
     /// What the client shows.
     pub secret: SecretText,
     /// The whole request on the wire.
@@ -26,7 +30,13 @@ impl Keys {
             .map(|_| {
                 let minted = format.mint(Environment::Live)?.context("live keys have a prefix")?;
                 let request = request(Some(minted.text.expose()));
-                Ok(Key { id: KeyId::mint(), secret: minted.text, request })
+                Ok(Key {
+                    id: KeyId::mint(),
+                    public_id: minted.id,
+                    hint: minted.hint,
+                    secret: minted.text,
+                    request,
+                })
             })
             .collect::<Result<_>>()
             .map(Self)

@@ -10,6 +10,8 @@ use anyhow::{Context as _, Result};
 
 use crate::keys::Keys;
 
+mod gateway;
+
 /// The ones that are compared.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Proxy {
@@ -17,6 +19,8 @@ pub enum Proxy {
     Nginx,
     /// Debian's HAProxy.
     Haproxy,
+    /// The binary that cargo built beside this benchmark.
+    Keygate,
 }
 
 /// What every proxy is set up from.
@@ -41,13 +45,14 @@ pub struct Prepared {
 
 impl Proxy {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Nginx, Self::Haproxy];
+    pub const ALL: [Self; 3] = [Self::Nginx, Self::Haproxy, Self::Keygate];
 
     /// Its name in the table.
     pub fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
+            Self::Keygate => "keygate",
         }
     }
 
@@ -59,6 +64,7 @@ impl Proxy {
         let command = match self {
             Self::Nginx => nginx(site, &folder, address, limit_per_minute),
             Self::Haproxy => haproxy(site, &folder, address, limit_per_minute),
+            Self::Keygate => gateway::prepare(site, &folder, address, limit_per_minute),
         }?;
         Ok(Prepared { command, address, log: folder.join("output.log") })
     }
@@ -68,6 +74,7 @@ impl Proxy {
         let (program, flag) = match self {
             Self::Nginx => ("nginx", "-v"),
             Self::Haproxy => ("haproxy", "-v"),
+            Self::Keygate => (gateway::BINARY, "--version"),
         };
         let output = Command::new(program).arg(flag).output();
         let output = output.with_context(|| {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::serve::LOG_FILTER;
 use crate::auth::mint::MintError;
 use crate::config::Problem;
 use crate::proxy::explain::ExplainError;
@@ -105,7 +106,7 @@ impl From<ExplainError> for Failure {
 
 impl From<FilterError> for Failure {
     fn from(error: FilterError) -> Self {
-        Self::mistaken(format!("RUST_LOG: {error}"))
+        Self::mistaken(format!("{LOG_FILTER}: {error}"))
     }
 }
 

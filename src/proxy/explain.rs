@@ -177,7 +177,9 @@ impl Walk<'_> {
         let plan = self.plan;
         let target = self.question.path.split('?').next().unwrap_or_default();
         let path = canonical(target).map_err(Refusal::BadRequest);
-        let path = self.check("head", path, |path| format!("the path is {path}"))?;
+        let path = self.check("head", path, |path| {
+            format!("the path is {}", masked(path, &plan.config.keys.format))
+        })?;
         let found = plan.router.find(&self.question.method, &path);
         let route = self.check("route", found, |route| route.path.to_string())?;
         self.route = Some(route.path.to_string());

@@ -513,3 +513,6 @@ fn counts_against_address(reason: Reason) -> bool {
             | Reason::OwnerDisabled
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 
 mod error;
 pub mod feed;
+mod list;
 pub mod migrate;
 pub mod postgres;
 mod rows;

@@ -6,12 +6,10 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::{Database, Encode, FromRow, QueryBuilder, Type};
+use sqlx::FromRow;
 
-use super::{KeyFilter, Loaded, Page, PageRequest, Result, StoreError};
-use crate::domain::{
-    Key, KeyId, KeyStatus, KeyWithSecrets, Millionths, Owner, OwnerId, PublicId, Secret,
-};
+use super::{Loaded, Result, StoreError};
+use crate::domain::{Key, KeyId, KeyWithSecrets, Millionths, Owner, OwnerId, PublicId, Secret};
 
 /// What is selected of an owner.
 macro_rules! owner_columns {
@@ -44,16 +42,17 @@ macro_rules! select_keys {
 
 pub(super) use {owner_columns, select_keys};
 
-/// The text above every id there can be: where the first page begins.
-const ABOVE_ALL: &str = "\u{10FFFF}";
-
 /// An owner's columns.
 #[derive(FromRow)]
 pub(super) struct OwnerRow {
-    owner_id: String,
-    owner_name: String,
-    owner_disabled: bool,
-    owner_created_at: i64,
+    #[sqlx(rename = "owner_id")]
+    id: String,
+    #[sqlx(rename = "owner_name")]
+    name: String,
+    #[sqlx(rename = "owner_disabled")]
+    disabled: bool,
+    #[sqlx(rename = "owner_created_at")]
+    created_at: i64,
 }
 
 /// A key, its owner and one of its secrets.
@@ -83,23 +82,30 @@ pub(super) struct KeyRow {
 /// All `None` for a key without secrets.
 #[derive(FromRow)]
 struct SecretRow {
-    secret_id: Option<String>,
-    secret_hint: Option<String>,
-    secret_phc: Option<String>,
-    secret_created_at: Option<i64>,
-    secret_expires_at: Option<i64>,
-    secret_revoked_at: Option<i64>,
-    secret_last_used_at: Option<i64>,
+    #[sqlx(rename = "secret_id")]
+    id: Option<String>,
+    #[sqlx(rename = "secret_hint")]
+    hint: Option<String>,
+    #[sqlx(rename = "secret_phc")]
+    phc: Option<String>,
+    #[sqlx(rename = "secret_created_at")]
+    created_at: Option<i64>,
+    #[sqlx(rename = "secret_expires_at")]
+    expires_at: Option<i64>,
+    #[sqlx(rename = "secret_revoked_at")]
+    revoked_at: Option<i64>,
+    #[sqlx(rename = "secret_last_used_at")]
+    last_used_at: Option<i64>,
 }
 
 impl OwnerRow {
     pub(super) fn read(self) -> Result<Owner> {
-        let row = Row { table: "owners", id: &self.owner_id };
+        let row = Row { table: "owners", id: &self.id };
         Ok(Owner {
-            created_at: row.time("created_at", self.owner_created_at)?,
-            disabled: self.owner_disabled,
-            id: OwnerId::from_text(self.owner_id),
-            name: self.owner_name,
+            created_at: row.time("created_at", self.created_at)?,
+            disabled: self.disabled,
+            id: OwnerId::from_text(self.id),
+            name: self.name,
         })
     }
 }
@@ -134,7 +140,7 @@ impl KeyRow {
             created_at: row.time("created_at", self.created_at)?,
             id: KeyId::from_text(self.id.as_str()),
             name: self.name,
-            owner_id: OwnerId::from_text(self.owner.owner_id.as_str()),
+            owner_id: OwnerId::from_text(self.owner.id.as_str()),
             parent_id: self.parent_id.map(KeyId::from_text),
             disabled: self.disabled,
             revoke_reason: self.revoke_reason,
@@ -147,7 +153,7 @@ impl KeyRow {
 impl SecretRow {
     fn read(self) -> Result<Option<Secret>> {
         let (Some(id), Some(hint), Some(phc), Some(created_at)) =
-            (self.secret_id, self.secret_hint, self.secret_phc, self.secret_created_at)
+            (self.id, self.hint, self.phc, self.created_at)
         else {
             return Ok(None);
         };
@@ -157,9 +163,9 @@ impl SecretRow {
             hint,
             phc,
             created_at: row.time("created_at", created_at)?,
-            expires_at: row.time_if("expires_at", self.secret_expires_at)?,
-            revoked_at: row.time_if("revoked_at", self.secret_revoked_at)?,
-            last_used_at: row.time_if("last_used_at", self.secret_last_used_at)?,
+            expires_at: row.time_if("expires_at", self.expires_at)?,
+            revoked_at: row.time_if("revoked_at", self.revoked_at)?,
+            last_used_at: row.time_if("last_used_at", self.last_used_at)?,
         }))
     }
 }
@@ -213,87 +219,6 @@ pub(super) fn json(value: &impl Serialize) -> String {
 /// A moment as the stores keep it.
 pub(super) fn ms(time: Option<Timestamp>) -> Option<i64> {
     time.map(Timestamp::as_millisecond)
-}
-
-/// Where a page begins: below this id.
-pub(super) fn below(page: &PageRequest) -> &str {
-    page.after.as_deref().unwrap_or(ABOVE_ALL)
-}
-
-/// How many rows are asked for: one more than shown, which says whether there are more.
-pub(super) fn asked(page: &PageRequest) -> i64 {
-    i64::from(shown(page)) + 1
-}
-
-fn shown(page: &PageRequest) -> u32 {
-    page.limit.clamp(1, 1_000)
-}
-
-/// Cuts what [`asked`] gave to the page.
-pub(super) fn page<T>(mut rows: Vec<T>, page: &PageRequest, id: impl Fn(&T) -> &str) -> Page<T> {
-    let shown = shown(page) as usize;
-    let more = rows.len() > shown;
-    rows.truncate(shown);
-    let next_cursor = rows.last().filter(|_| more).map(|last| id(last).to_owned());
-    Page { rows, next_cursor }
-}
-
-/// Begins the question for a page of keys: everything but the end that [`select_keys`] would give.
-pub(super) fn push_page<'q, DB>(
-    query: &mut QueryBuilder<DB>,
-    filter: &KeyFilter,
-    page: &PageRequest,
-) where
-    DB: Database,
-    String: Encode<'q, DB> + Type<DB>,
-    i64: Encode<'q, DB> + Type<DB>,
-{
-    query.push("WITH page AS (SELECT k.* FROM keys k WHERE k.id < ");
-    query.push_bind(below(page).to_owned());
-    if let Some(owner) = &filter.owner {
-        query.push(" AND k.owner_id = ").push_bind(owner.as_str().to_owned());
-    }
-    if let Some(parent) = &filter.parent {
-        query.push(" AND k.parent_id = ").push_bind(parent.as_str().to_owned());
-    }
-    if let Some((status, now)) = filter.status {
-        push_status(query, status, now.as_millisecond());
-    }
-    if let Some(before) = filter.secret_older_than {
-        query.push(" AND (SELECT max(n.created_at) FROM secrets n WHERE n.key_id = k.id) < ");
-        query.push_bind(before.as_millisecond());
-    }
-    if let Some(since) = filter.unused_since {
-        query.push(" AND k.created_at < ").push_bind(since.as_millisecond());
-        query.push(
-            " AND NOT EXISTS (SELECT 1 FROM secrets u WHERE u.key_id = k.id AND u.last_used_at >= ",
-        );
-        query.push_bind(since.as_millisecond()).push(")");
-    }
-    query.push(" ORDER BY k.id DESC LIMIT ").push_bind(asked(page)).push(") ");
-}
-
-/// What [`Key::status`] says, as a condition.
-fn push_status<'q, DB>(query: &mut QueryBuilder<DB>, status: KeyStatus, now: i64)
-where
-    DB: Database,
-    i64: Encode<'q, DB> + Type<DB>,
-{
-    if status == KeyStatus::Revoked {
-        query.push(" AND k.revoked_at IS NOT NULL");
-        return;
-    }
-    query.push(" AND k.revoked_at IS NULL");
-    if status == KeyStatus::Expired {
-        query.push(" AND k.expires_at <= ").push_bind(now);
-        return;
-    }
-    query.push(" AND (k.expires_at IS NULL OR k.expires_at > ").push_bind(now).push(")");
-    query.push(if status == KeyStatus::Disabled {
-        " AND k.disabled"
-    } else {
-        " AND NOT k.disabled"
-    });
 }
 
 /// A secret that is live, as far as a rotation must know it.

@@ -21,7 +21,7 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// How long an answer may take: a server that hangs is away.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long reading every public id may take: a million are a second or two.
-const SCAN: Duration = Duration::from_secs(60);
+const SCAN: Duration = Duration::from_mins(1);
 /// The server gives up waiting for a lock before we do, so that its connection stays usable.
 const SETTINGS: &str = "SET lock_timeout = '4s'";
 const POOL: u32 = 8;

@@ -2,6 +2,7 @@
 
 mod connections;
 mod feed;
+mod write;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,10 +11,12 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::{Postgres, QueryBuilder, query, query_as};
 
-use self::connections::{Connections, Write};
+use self::connections::{Ask, Connections};
+use self::write::{check_parent, insert_key, insert_secret, rotate, update_key};
 use super::feed::{ChangeRow, Kept, WatchedFeed, changes};
+use super::list;
 use super::migrate::{POSTGRES, SchemaStatus, pending, status};
-use super::rows::{self, KeyRow, LiveRow, OwnerRow, json, ms, owner_columns, select_keys};
+use super::rows::{self, KeyRow, OwnerRow, owner_columns, select_keys};
 use super::{
     Changes, Feed, KeyFilter, KeyPatch, Loaded, Page, PageRequest, Result, Rotation, Store,
     StoreError,
@@ -35,7 +38,7 @@ impl PostgresStore {
         Ok(Self { connections: Connections::new(url)? })
     }
 
-    async fn load(&self, ask: connections::Ask<'_, KeyRow>) -> Result<Option<Loaded>> {
+    async fn load(&self, ask: Ask<'_, KeyRow>) -> Result<Option<Loaded>> {
         Ok(rows::loaded(self.connections.all(ask).await?)?.pop())
     }
 }
@@ -105,10 +108,10 @@ impl Store for PostgresStore {
             owner_columns!(),
             "FROM owners o WHERE o.id < $1 ORDER BY o.id DESC LIMIT $2"
         ));
-        let ask = ask.bind(rows::below(page)).bind(rows::asked(page));
+        let ask = ask.bind(list::below(page)).bind(list::asked(page));
         let owners = self.connections.all(ask).await?;
         let owners = owners.into_iter().map(OwnerRow::read).collect::<Result<_>>()?;
-        Ok(rows::page(owners, page, |owner: &Owner| owner.id.as_str()))
+        Ok(list::page(owners, page, |owner: &Owner| owner.id.as_str()))
     }
 
     async fn set_owner_disabled(&self, id: &OwnerId, disabled: bool) -> Result<bool> {
@@ -133,11 +136,11 @@ impl Store for PostgresStore {
 
     async fn keys(&self, filter: &KeyFilter, page: &PageRequest) -> Result<Page<KeyWithSecrets>> {
         let mut ask = QueryBuilder::<Postgres>::default();
-        rows::push_page(&mut ask, filter, page);
+        list::push_page(&mut ask, filter, page);
         ask.push(select_keys!("page k", ""));
         let keys = rows::loaded(self.connections.all(ask.build_query_as()).await?)?;
         let keys = keys.into_iter().map(|loaded| loaded.key).collect();
-        Ok(rows::page(keys, page, |key: &KeyWithSecrets| key.key.id.as_str()))
+        Ok(list::page(keys, page, |key: &KeyWithSecrets| key.key.id.as_str()))
     }
 
     async fn update_key(&self, id: &KeyId, patch: &KeyPatch) -> Result<bool> {
@@ -278,118 +281,4 @@ impl Store for PostgresStore {
         let watcher = feed::Watcher::new(listener, place, queries).await?;
         Ok(Box::new(WatchedFeed::start(|signals| watcher.watch(signals))))
     }
-}
-
-/// The rotation itself. It is this writer's turn, so that the next one waits; the rows are held
-/// also against who notes uses and against transactions by hand.
-async fn rotate(
-    write: &mut Write<'_>,
-    id: &KeyId,
-    secret: &Secret,
-    old_ends_at: Timestamp,
-    replace: bool,
-    now: Timestamp,
-) -> Result<Rotation> {
-    let (id_text, now_ms) = (id.as_str(), now.as_millisecond());
-    let key = query_as::<_, (String,)>(
-        "SELECT id FROM keys WHERE id = $1 AND revoked_at IS NULL FOR UPDATE",
-    );
-    if write.all(key.bind(id_text)).await?.is_empty() {
-        return Ok(Rotation::NoKey);
-    }
-    let live = query_as::<_, LiveRow>(
-        "SELECT id, created_at, expires_at FROM secrets WHERE key_id = $1 \
-         AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) ORDER BY id FOR UPDATE",
-    );
-    let older = rows::older(write.all(live.bind(id_text).bind(now_ms)).await?);
-    if !older.is_empty() && !replace {
-        return Ok(Rotation::TwoLive);
-    }
-    for secret in older {
-        let end = query("UPDATE secrets SET expires_at = $2 WHERE id = $1");
-        write.run(end.bind(secret).bind(now_ms)).await?;
-    }
-    let grace = query(
-        "UPDATE secrets SET expires_at = $2 WHERE key_id = $1 AND revoked_at IS NULL \
-         AND (expires_at IS NULL OR expires_at > $2)",
-    );
-    write.run(grace.bind(id_text).bind(old_ends_at.as_millisecond())).await?;
-    insert_secret(write, id, secret).await?;
-    Ok(Rotation::Done)
-}
-
-/// A revoked key has no more children, also when it is revoked at the same moment.
-async fn check_parent(write: &mut Write<'_>, key: &Key) -> Result<()> {
-    let Some(parent) = &key.parent_id else {
-        return Ok(());
-    };
-    let ask = query_as::<_, (String,)>("SELECT id FROM keys WHERE id = $1 AND revoked_at IS NULL");
-    if write.all(ask.bind(parent.as_str())).await?.is_empty() {
-        let gone = format!("the parent {parent} does not exist or was revoked");
-        return Err(StoreError::Conflict(gone));
-    }
-    Ok(())
-}
-
-fn insert_key(key: &Key) -> connections::Command<'_> {
-    query(
-        "INSERT INTO keys (id, name, owner_id, parent_id, environment, scopes, limits, \
-         allowed_ips, monthly_budget, expires_at, disabled, revoked_at, revoke_reason, metadata, \
-         rotation_interval_days, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-    )
-    .bind(key.id.as_str())
-    .bind(&key.name)
-    .bind(key.owner_id.as_str())
-    .bind(key.parent_id.as_ref().map(KeyId::as_str))
-    .bind(key.environment.name())
-    .bind(json(&key.scopes))
-    .bind(json(&key.limits))
-    .bind(json(&key.allowed_ips))
-    .bind(key.monthly_budget.map(|budget| budget.get()))
-    .bind(ms(key.expires_at))
-    .bind(key.disabled)
-    .bind(ms(key.revoked_at))
-    .bind(&key.revoke_reason)
-    .bind(json(&key.metadata))
-    .bind(key.rotation_interval_days.map(i64::from))
-    .bind(key.created_at.as_millisecond())
-}
-
-/// Every column that a patch can change.
-fn update_key(key: &Key) -> connections::Command<'_> {
-    query(
-        "UPDATE keys SET name = $2, owner_id = $3, scopes = $4, limits = $5, allowed_ips = $6, \
-         monthly_budget = $7, expires_at = $8, metadata = $9 WHERE id = $1",
-    )
-    .bind(key.id.as_str())
-    .bind(&key.name)
-    .bind(key.owner_id.as_str())
-    .bind(json(&key.scopes))
-    .bind(json(&key.limits))
-    .bind(json(&key.allowed_ips))
-    .bind(key.monthly_budget.map(|budget| budget.get()))
-    .bind(ms(key.expires_at))
-    .bind(json(&key.metadata))
-}
-
-async fn insert_secret(write: &mut Write<'_>, key: &KeyId, secret: &Secret) -> Result<()> {
-    let insert = query(
-        "INSERT INTO secrets \
-         (id, key_id, hint, phc, created_at, expires_at, revoked_at, last_used_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
-    )
-    .bind(secret.id.as_str())
-    .bind(key.as_str())
-    .bind(&secret.hint)
-    .bind(&secret.phc)
-    .bind(secret.created_at.as_millisecond())
-    .bind(ms(secret.expires_at))
-    .bind(ms(secret.revoked_at))
-    .bind(ms(secret.last_used_at));
-    if write.run(insert).await? == 0 {
-        let taken = format!("a secret with the public id {} exists already", secret.id);
-        return Err(StoreError::Conflict(taken));
-    }
-    Ok(())
 }

@@ -16,7 +16,8 @@ async fn a_store_without_its_schema_says_so_and_answers_no(
     let Some(store) = kind.empty().await else { return };
     store.ping().await.unwrap();
     let status = store.schema_status().await.unwrap();
-    assert_eq!((status.found, status.pending.len() as i64), (0, status.needed));
+    assert_eq!(status.found, 0);
+    assert!(!status.pending.is_empty());
     let needed = status.needed;
     let unready = |error: StoreError| {
         assert!(

@@ -1,0 +1,102 @@
+//! keygate's side: the binary as it is shipped, its keys in a SQLite store.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use keygate::config::StoreLocation;
+use keygate::domain::id::DEFAULT_OWNER;
+use keygate::domain::{Clock, Environment, Key, OwnerId, Secret};
+use keygate::key::hash::Argon2Strength;
+use keygate::store;
+
+use super::{Site, free_address};
+
+/// What cargo built, optimised like a release.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_keygate");
+
+const STORE: &str = "keygate.db";
+/// Weak, so that ten thousand hashes take a second: each secret is hashed once here and once in the
+/// warm-up, and never while anything is measured.
+const WEAK: Argon2Strength = Argon2Strength { memory_kib: 64, iterations: 1, parallelism: 1 };
+
+/// Writes its configuration and, the first time, its store.
+pub fn prepare(
+    site: &Site<'_>,
+    folder: &Path,
+    address: SocketAddr,
+    limit_per_minute: u32,
+) -> Result<Command> {
+    let config = format!(
+        r#"
+[server]
+listen = ["{address}"]
+workers = 1
+[admin]
+listen = "{admin}"
+[store]
+url = "sqlite://{STORE}"
+[limits]
+per_key = ["{limit_per_minute}/min"]
+[scopes]
+"items:read" = "Read items"
+[upstreams.api]
+targets = ["http://{upstream}"]
+[[routes]]
+path = "/v1/**"
+scopes = ["items:read"]
+upstream = "api"
+[access_log]
+sample = 0.0
+"#,
+        admin = free_address()?,
+        upstream = site.upstream,
+    );
+    fs::write(folder.join("keygate.toml"), config)?;
+    if !folder.join(STORE).exists() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(fill(&folder.join(STORE), site)).context("cannot fill the store")?;
+    }
+    let mut command = Command::new(BINARY);
+    command.current_dir(folder).args(["--config", "keygate.toml", "serve"]);
+    Ok(command)
+}
+
+async fn fill(path: &Path, site: &Site<'_>) -> Result<()> {
+    let store = store::open(&StoreLocation::Sqlite(path.to_owned())).await?;
+    store.migrate().await?;
+    let created_at = Clock::system().now();
+    for (number, key) in site.keys.0.iter().enumerate() {
+        let secret = Secret {
+            id: key.public_id,
+            hint: key.hint.clone(),
+            phc: WEAK.hash(&key.secret)?,
+            created_at,
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        let key = Key {
+            id: key.id.clone(),
+            name: format!("client {number}"),
+            owner_id: OwnerId::from_text(DEFAULT_OWNER),
+            parent_id: None,
+            environment: Environment::Live,
+            scopes: vec!["items:read".to_owned()],
+            limits: Vec::new(),
+            allowed_ips: Vec::new(),
+            monthly_budget: None,
+            expires_at: None,
+            disabled: false,
+            revoked_at: None,
+            revoke_reason: None,
+            metadata: std::collections::BTreeMap::default(),
+            rotation_interval_days: None,
+            created_at,
+        };
+        store.create_key(&key, &secret).await?;
+    }
+    Ok(())
+}

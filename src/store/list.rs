@@ -1,0 +1,93 @@
+//! Lists: which rows, and where a page begins and ends.
+//!
+//! Pages are cut by id, newest first, so that a page costs the same however far down it is and rows
+//! made since shift nothing.
+
+use sqlx::{Database, Encode, QueryBuilder, Type};
+
+use super::{KeyFilter, Page, PageRequest};
+use crate::domain::KeyStatus;
+
+/// The text above every id there can be: where the first page begins.
+const ABOVE_ALL: &str = "\u{10FFFF}";
+
+/// Where a page begins: below this id.
+pub(super) fn below(page: &PageRequest) -> &str {
+    page.after.as_deref().unwrap_or(ABOVE_ALL)
+}
+
+/// How many rows are asked for: one more than shown, which says whether there are more.
+pub(super) fn asked(page: &PageRequest) -> i64 {
+    i64::from(shown(page)) + 1
+}
+
+fn shown(page: &PageRequest) -> u32 {
+    page.limit.clamp(1, 1_000)
+}
+
+/// Cuts what [`asked`] gave to the page.
+pub(super) fn page<T>(mut rows: Vec<T>, page: &PageRequest, id: impl Fn(&T) -> &str) -> Page<T> {
+    let shown = shown(page) as usize;
+    let more = rows.len() > shown;
+    rows.truncate(shown);
+    let next_cursor = rows.last().filter(|_| more).map(|last| id(last).to_owned());
+    Page { rows, next_cursor }
+}
+
+/// Begins the question for a page of keys, `page`; `select_keys!` is its end.
+pub(super) fn push_page<'q, DB>(
+    query: &mut QueryBuilder<DB>,
+    filter: &KeyFilter,
+    page: &PageRequest,
+) where
+    DB: Database,
+    String: Encode<'q, DB> + Type<DB>,
+    i64: Encode<'q, DB> + Type<DB>,
+{
+    query.push("WITH page AS (SELECT k.* FROM keys k WHERE k.id < ");
+    query.push_bind(below(page).to_owned());
+    if let Some(owner) = &filter.owner {
+        query.push(" AND k.owner_id = ").push_bind(owner.as_str().to_owned());
+    }
+    if let Some(parent) = &filter.parent {
+        query.push(" AND k.parent_id = ").push_bind(parent.as_str().to_owned());
+    }
+    if let Some((status, now)) = filter.status {
+        push_status(query, status, now.as_millisecond());
+    }
+    if let Some(before) = filter.secret_older_than {
+        query.push(" AND (SELECT max(n.created_at) FROM secrets n WHERE n.key_id = k.id) < ");
+        query.push_bind(before.as_millisecond());
+    }
+    if let Some(since) = filter.unused_since {
+        query.push(" AND k.created_at < ").push_bind(since.as_millisecond());
+        query.push(
+            " AND NOT EXISTS (SELECT 1 FROM secrets u WHERE u.key_id = k.id AND u.last_used_at >= ",
+        );
+        query.push_bind(since.as_millisecond()).push(")");
+    }
+    query.push(" ORDER BY k.id DESC LIMIT ").push_bind(asked(page)).push(") ");
+}
+
+/// What `Key::status` says, as a condition.
+fn push_status<'q, DB>(query: &mut QueryBuilder<DB>, status: KeyStatus, now: i64)
+where
+    DB: Database,
+    i64: Encode<'q, DB> + Type<DB>,
+{
+    if status == KeyStatus::Revoked {
+        query.push(" AND k.revoked_at IS NOT NULL");
+        return;
+    }
+    query.push(" AND k.revoked_at IS NULL");
+    if status == KeyStatus::Expired {
+        query.push(" AND k.expires_at <= ").push_bind(now);
+        return;
+    }
+    query.push(" AND (k.expires_at IS NULL OR k.expires_at > ").push_bind(now).push(")");
+    query.push(if status == KeyStatus::Disabled {
+        " AND k.disabled"
+    } else {
+        " AND NOT k.disabled"
+    });
+}
