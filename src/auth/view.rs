@@ -134,3 +134,92 @@ impl RotationView {
         Self { interval_days, due_at, overdue: late_at.is_some_and(|late| late <= now) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Key;
+    use crate::key::SecretFormat;
+    use crate::key::hash::Argon2Strength;
+
+    fn day(day: i64) -> Timestamp {
+        Timestamp::from_second(day * 86_400).unwrap()
+    }
+
+    fn policy() -> Keys {
+        Keys {
+            format: SecretFormat {
+                live_prefix: "sk_".to_owned(),
+                test_prefix: None,
+                checksum: true,
+            },
+            headers: Vec::new(),
+            rotation_grace: Duration::from_hours(7 * 24),
+            rotate_after: Duration::from_hours(90 * 24),
+            argon2: Argon2Strength::default(),
+        }
+    }
+
+    /// A key whose secrets were made on these days, the older ones ending on day 100.
+    fn key(made: &[i64], rotation_interval_days: Option<u32>) -> KeyWithSecrets {
+        let key = Key {
+            id: KeyId::from_text("key_1"),
+            name: "k".to_owned(),
+            owner_id: OwnerId::from_text("default"),
+            parent_id: None,
+            environment: Environment::Live,
+            scopes: Vec::new(),
+            limits: Vec::new(),
+            allowed_ips: Vec::new(),
+            monthly_budget: None,
+            expires_at: None,
+            disabled: false,
+            revoked_at: None,
+            revoke_reason: None,
+            metadata: BTreeMap::new(),
+            rotation_interval_days,
+            created_at: day(0),
+        };
+        let secret = |(place, made): (usize, &i64)| Secret {
+            id: format!("AAAAAAA{place}").parse().unwrap(),
+            hint: "sk_AAAAAAA0".to_owned(),
+            phc: String::new(),
+            created_at: day(*made),
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        let mut secrets: Vec<Secret> = made.iter().enumerate().map(secret).collect();
+        if let Some((_, older)) = secrets.split_last_mut() {
+            for secret in older {
+                secret.expires_at = Some(day(100));
+            }
+        }
+        KeyWithSecrets { key, secrets }
+    }
+
+    fn rotation(held: &KeyWithSecrets, now: i64) -> (Option<Timestamp>, bool) {
+        let RotationView { due_at, overdue, .. } = RotationView::new(held, &policy(), day(now));
+        (due_at, overdue)
+    }
+
+    #[test]
+    fn a_secret_is_due_when_the_newest_live_one_has_come_of_age() {
+        assert_eq!(rotation(&key(&[0], None), 89), (Some(day(90)), false));
+        assert_eq!(rotation(&key(&[0], None), 90), (Some(day(90)), true));
+        assert_eq!(rotation(&key(&[0, 50], None), 90), (Some(day(140)), false));
+    }
+
+    #[test]
+    fn a_key_with_a_schedule_is_overdue_once_the_grace_to_claim_is_over_too() {
+        assert_eq!(rotation(&key(&[0], Some(30)), 36), (Some(day(30)), false));
+        assert_eq!(rotation(&key(&[0], Some(30)), 37), (Some(day(30)), true));
+    }
+
+    #[test]
+    fn without_a_live_secret_nothing_is_due() {
+        let mut revoked = key(&[0], None);
+        revoked.secrets[0].revoked_at = Some(day(1));
+        assert_eq!(rotation(&revoked, 500), (None, false));
+    }
+}

@@ -1,39 +1,45 @@
 //! `serve`: the gateway, until it is told to stop.
 
+use std::net::SocketAddr;
+
 use super::failure::Result;
+use super::output::say;
 use super::session::Session;
 use super::{Globals, session};
 use crate::config::{Environment, LoadedConfig};
 use crate::domain::Clock;
 use crate::gateway::Gateway;
 use crate::store::{KeyFilter, PageRequest};
-use crate::telemetry::log;
+use crate::telemetry;
 
-/// The variable that says what the process's log tells: a level, or `module=level` pairs.
+/// Names what the process's log tells: a level, or `module=level` pairs.
 pub(crate) const LOG_FILTER: &str = "KEYGATE_LOG";
 
 /// Runs the gateway.
 pub(crate) async fn run(globals: &Globals) -> Result {
     let loaded = session::load(globals)?;
-    let variables = Environment::process();
-    log::init(variables.get(LOG_FILTER))?;
     for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
+        say(&format!("warning: {warning}"))?;
     }
-    let gateway = Gateway::start(loaded.clone(), variables, Clock::system()).await?;
-    for address in gateway.data_addresses() {
-        tracing::info!("listening on http://{address} (data plane)");
-    }
-    tracing::info!("listening on http://{} (admin)", gateway.admin_address());
-    let first_key = tokio::spawn(tell_how_to_mint_the_first_key(loaded));
+    let environment = Environment::process();
+    telemetry::log::init(environment.get(LOG_FILTER))?;
+    let gateway = Gateway::start(loaded.clone(), environment, Clock::system()).await?;
+    say(&standing(gateway.data_addresses(), gateway.admin_address()))?;
+    let first_key = tokio::spawn(say_how_to_mint_the_first_key(loaded));
     gateway.run_until_stopped().await?;
     first_key.abort();
     Ok(())
 }
 
+fn standing(data: &[SocketAddr], admin: SocketAddr) -> String {
+    let data = data.iter().map(|address| format!("listening on http://{address} (data plane)"));
+    let admin = std::iter::once(format!("listening on http://{admin} (admin)"));
+    data.chain(admin).collect::<Vec<_>>().join("\n")
+}
+
 /// A store out of reach is the gateway's to tell of; here it only means that there is nothing to
 /// say.
-async fn tell_how_to_mint_the_first_key(loaded: LoadedConfig) {
+async fn say_how_to_mint_the_first_key(loaded: LoadedConfig) {
     let file = loaded.file.clone();
     let Ok(session) = Session::on(loaded).await else { return };
     let page = PageRequest { after: None, limit: 1 };
@@ -41,8 +47,9 @@ async fn tell_how_to_mint_the_first_key(loaded: LoadedConfig) {
         && keys.rows.is_empty()
     {
         let file = file.display();
-        tracing::info!(
-            "there are no keys yet; mint the first: keygate --config {file} key create --name first"
-        );
+        // With stderr closed there is nobody to tell.
+        let _ = say(&format!(
+            "There are no keys yet. Mint the first: keygate --config {file} key create --name first"
+        ));
     }
 }

@@ -8,6 +8,8 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::postgres::Postgres;
+
 const CONFIG: &str = r#"
 store.url = "sqlite://STORE"
 keys.argon2 = { memory = "64KiB", iterations = 1, parallelism = 1 }
@@ -524,4 +526,18 @@ fn explain_says_which_check_refuses_and_what_the_client_would_get() {
     assert!(words.contains("scope") && !words.contains("REFUSED"), "{words}");
     let path = format!("/v1/agents/{secret}");
     assert!(!place.ok(&["explain", "GET", &path]).contains(&secret));
+}
+
+#[test]
+fn a_postgres_store_that_is_behind_is_migrated_by_command_only() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let place = Place::with(&CONFIG.replace("sqlite://STORE", &postgres.database()));
+    for command in [&["key", "list"][..], &["serve"]] {
+        let (code, stderr) = place.fails(command);
+        assert_eq!(code, 1, "{stderr}");
+        assert!(stderr.contains("hint: run `keygate migrate`"), "{stderr}");
+    }
+    assert!(place.ok(&["migrate"]).contains("applied"));
+    let (id, _) = place.key(&["--scope", "agents:read"]);
+    assert_eq!(place.json(&["key", "list"])["data"][0]["id"], id.as_str());
 }
