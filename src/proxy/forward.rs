@@ -14,13 +14,13 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::adopted::Adopted;
 use super::authorize::Permit;
 use super::body::{BodyError, ClientBody, Outgoing};
 use super::headers::{self, Outbound, Trace};
 use super::meter::Meter;
 use super::route::Route;
 use super::upstream::{Lease, TargetPool};
-use super::worker::Adopted;
 use crate::domain::{Environment, Reason, Refusal};
 
 /// A connection that was idle for longer may just be closed by its upstream.

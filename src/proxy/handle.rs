@@ -4,6 +4,7 @@ use http::{Method, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
+use super::adopted::Adopted;
 use super::authorize;
 use super::body::Outgoing;
 use super::credential;
@@ -12,7 +13,7 @@ use super::headers::Trace;
 use super::meter::Meter;
 use super::path::canonical;
 use super::route::Route;
-use super::worker::{Adopted, Worker};
+use super::worker::Worker;
 use crate::auth::verify::Caller;
 use crate::domain::{Reason, Refusal};
 

@@ -11,12 +11,13 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::adopted::Adopted;
 use super::body::Upload;
 use super::gate::{Connection, Waiting};
 use super::headers::Trace;
 use super::respond;
 use super::upstream::TargetPool;
-use super::worker::{Adopted, Worker};
+use super::worker::Worker;
 use crate::auth::Verified;
 use crate::auth::table::KeyEntry;
 use crate::domain::Reason;

@@ -4,6 +4,7 @@
 //! [`worker`] owns a thread's connections, and [`gate`] stands between a socket and the HTTP
 //! library. Nothing here names the control plane.
 
+pub mod adopted;
 pub mod authorize;
 pub mod body;
 pub mod chunks;
@@ -20,5 +21,6 @@ pub mod path;
 pub mod plan;
 pub mod respond;
 pub mod route;
+pub mod serve;
 pub mod upstream;
 pub mod worker;

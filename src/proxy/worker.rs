@@ -4,11 +4,9 @@
 //! plain references. What workers share is read-mostly ([`Shared`]).
 
 use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,31 +15,23 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use http::{Request, Response};
-use http_body::Body as _;
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rand::RngExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
-use super::body::Outgoing;
+use super::adopted::Adopted;
 use super::gate::{Connection, Gate, Waiting};
 use super::handle::handle;
-use super::headers::{Trace, X_REQUEST_ID};
-use super::meter::Meter;
-use super::plan::{Plan, PlanSource, TargetPlan, UpstreamPlan};
-use super::respond;
-use super::upstream::TargetPool;
+use super::plan::PlanSource;
+use super::serve::{Handler, serve};
 use crate::auth::Authenticator;
 use crate::auth::table::Moment;
-use crate::domain::{Reason, Refusal};
 use crate::telemetry::access::AccessLog;
-use crate::telemetry::metrics::{Metrics, NO_ROUTE, RouteMetrics, TargetMetrics, WorkerMetrics};
+use crate::telemetry::metrics::{Metrics, WorkerMetrics};
 
 /// How often overdue connections are looked for: the precision of every timeout.
 const SWEEP: Duration = Duration::from_millis(100);
@@ -84,99 +74,6 @@ pub struct Worker {
     connections: RefCell<Vec<std::rc::Weak<Connection>>>,
     open: Cell<usize>,
     draining: Cell<bool>,
-}
-
-/// A plan as this worker has taken it up: counters and pools resolved.
-pub struct Adopted {
-    /// The plan.
-    pub plan: Arc<Plan>,
-    routes: Vec<Arc<RouteMetrics>>,
-    unrouted: Arc<RouteMetrics>,
-    upstreams: Vec<(Targets, Option<Targets>)>,
-}
-
-/// Targets that are used in turn.
-pub struct Targets {
-    pools: Vec<Rc<TargetPool>>,
-    turn: Cell<usize>,
-    attempts: usize,
-}
-
-impl Targets {
-    fn new(
-        targets: &[TargetPlan],
-        plan: &UpstreamPlan,
-        metrics: &Metrics,
-        before: Option<&Adopted>,
-    ) -> Self {
-        let pool = |target: &TargetPlan| {
-            let metrics = metrics.target(&plan.upstream.name, &target.target.authority);
-            let kept = before.and_then(|before| before.pool(&target.target, &metrics));
-            let connect_timeout = plan.upstream.connect_timeout;
-            kept.unwrap_or_else(|| {
-                Rc::new(TargetPool::new(target.target.clone(), connect_timeout, metrics))
-            })
-        };
-        let retries = plan.upstream.retries as usize;
-        Self {
-            pools: targets.iter().map(pool).collect(),
-            turn: Cell::new(0),
-            attempts: (retries + 1).min(targets.len()),
-        }
-    }
-
-    /// The next target's pool.
-    pub fn next(&self) -> &Rc<TargetPool> {
-        let turn = self.turn.get();
-        self.turn.set(turn.wrapping_add(1));
-        &self.pools[turn % self.pools.len()]
-    }
-
-    /// How many targets one request may be sent to, at least 1.
-    pub fn attempts(&self) -> usize {
-        self.attempts
-    }
-}
-
-impl Adopted {
-    fn new(plan: Arc<Plan>, metrics: &Metrics, before: Option<&Self>) -> Self {
-        let routes = plan.router.routes().iter().map(|route| metrics.route(&route.path)).collect();
-        let upstreams = plan.upstreams.iter().map(|upstream| {
-            let sandbox = (!upstream.sandbox.is_empty())
-                .then(|| Targets::new(&upstream.sandbox, upstream, metrics, before));
-            (Targets::new(&upstream.targets, upstream, metrics, before), sandbox)
-        });
-        let upstreams = upstreams.collect();
-        Self { routes, unrouted: metrics.route(NO_ROUTE), upstreams, plan }
-    }
-
-    /// Where requests of an upstream go; those of test keys to its sandbox, if it has one.
-    pub fn targets(&self, upstream: usize, test: bool) -> &Targets {
-        match &self.upstreams[upstream] {
-            (_, Some(sandbox)) if test => sandbox,
-            (targets, _) => targets,
-        }
-    }
-
-    /// The counters of a route, or of what had none.
-    pub fn route_metrics(&self, route: Option<usize>) -> &RouteMetrics {
-        route.map_or(&self.unrouted, |route| &self.routes[route])
-    }
-
-    fn pools(&self) -> impl Iterator<Item = &Rc<TargetPool>> {
-        let sets = self.upstreams.iter().flat_map(|(live, test)| [Some(live), test.as_ref()]);
-        sets.flatten().flat_map(|targets| &targets.pools)
-    }
-
-    /// The pool of the same target of the same upstream.
-    fn pool(
-        &self,
-        target: &crate::config::Target,
-        metrics: &Arc<TargetMetrics>,
-    ) -> Option<Rc<TargetPool>> {
-        let same = |pool: &&Rc<TargetPool>| pool.target() == target && pool.is_of(metrics);
-        self.pools().find(same).cloned()
-    }
 }
 
 impl Worker {
@@ -260,52 +157,36 @@ impl Worker {
             connection.wake();
         }
     }
+}
 
-    /// Whether one more connection fits; it counts from then on.
-    fn admit(&self) -> bool {
-        let max = self.adopted.borrow().plan.config.server.max_connections;
-        if self.shared.open_connections.fetch_add(1, Ordering::Relaxed) >= max {
-            self.shared.open_connections.fetch_sub(1, Ordering::Relaxed);
-            self.metrics.connection_refused();
-            return false;
+/// A connection's place among those that are open, given up when its task ends, however it ends.
+struct Place {
+    worker: Rc<Worker>,
+}
+
+impl Place {
+    /// Takes a place, if one is left.
+    fn take(worker: &Rc<Worker>) -> Option<Self> {
+        let max = worker.adopted.borrow().plan.config.server.max_connections;
+        let open = &worker.shared.open_connections;
+        if open.fetch_add(1, Ordering::Relaxed) >= max {
+            open.fetch_sub(1, Ordering::Relaxed);
+            worker.metrics.connection_refused();
+            return None;
         }
-        self.open.set(self.open.get() + 1);
-        self.metrics.connection_opened();
-        true
-    }
-
-    fn left(&self) {
-        self.open.set(self.open.get() - 1);
-        self.metrics.connection_closed();
-        self.shared.open_connections.fetch_sub(1, Ordering::Relaxed);
+        worker.open.set(worker.open.get() + 1);
+        worker.metrics.connection_opened();
+        Some(Self { worker: Rc::clone(worker) })
     }
 }
 
-/// What takes a request its whole way: [`handle`], or a test's own.
-pub trait Handler:
-    AsyncFn(
-        &Worker,
-        &Adopted,
-        Request<Incoming>,
-        &Trace,
-        &mut Meter,
-    ) -> Result<Response<Outgoing>, Refusal>
-    + Copy
-    + 'static
-{
-}
-
-impl<H> Handler for H where
-    H: AsyncFn(
-            &Worker,
-            &Adopted,
-            Request<Incoming>,
-            &Trace,
-            &mut Meter,
-        ) -> Result<Response<Outgoing>, Refusal>
-        + Copy
-        + 'static
-{
+impl Drop for Place {
+    fn drop(&mut self) {
+        let worker = &self.worker;
+        worker.open.set(worker.open.get() - 1);
+        worker.metrics.connection_closed();
+        worker.shared.open_connections.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Serves on the listeners until it is told to drain, and then until all is answered or the time is
@@ -386,22 +267,23 @@ async fn accept(
 }
 
 fn take_in(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, handler: impl Handler) {
-    if !worker.admit() {
+    let Some(place) = Place::take(worker) else {
         tracing::debug!("a connection beyond server.max_connections was closed");
         return;
-    }
+    };
     let connection = Rc::new(Connection::new(peer.ip(), worker.now_ms()));
     worker.connections.borrow_mut().push(Rc::downgrade(&connection));
-    spawn_local(serve_connection(Rc::clone(worker), stream, connection, handler));
+    spawn_local(serve_connection(place, stream, connection, handler));
 }
 
 /// One client connection, from its first byte to its end.
 async fn serve_connection(
-    worker: Rc<Worker>,
+    place: Place,
     stream: TcpStream,
     connection: Rc<Connection>,
     handler: impl Handler,
 ) {
+    let worker = Rc::clone(&place.worker);
     // Without it answers are only slower.
     let _ = stream.set_nodelay(true);
     let max_head = worker.adopted.borrow().plan.config.server.max_header_bytes;
@@ -432,88 +314,6 @@ async fn serve_connection(
         serving.as_mut().poll(cx).map(drop)
     })
     .await;
-    worker.left();
-}
-
-/// The frame around a request: its names, its account, and what is said of it in the end.
-async fn serve(
-    worker: Rc<Worker>,
-    connection: Rc<Connection>,
-    refused: Option<Refusal>,
-    request: Request<Incoming>,
-    handler: impl Handler,
-) -> Result<Response<Outgoing>, Infallible> {
-    let adopted = worker.adopted();
-    let trace = Trace::new(request.headers(), rand::rng().random());
-    let has_body = !request.body().is_end_stream();
-    let mut meter =
-        Meter::begin(Rc::clone(&worker), Rc::clone(&adopted), connection, &request, &trace);
-    let outcome = if let Some(refusal) = refused {
-        Err(refusal)
-    } else {
-        let handling = handler(&worker, &adopted, request, &trace, &mut meter);
-        unharmed(handling, worker.metrics()).await
-    };
-    let mut response = match outcome {
-        Ok(response) => answered(response, meter),
-        Err(refusal) => refuse(&worker, &adopted, &refusal, has_body, meter),
-    };
-    response.headers_mut().insert(X_REQUEST_ID, trace.request_id);
-    Ok(response)
-}
-
-/// A panic costs its request and no other.
-async fn unharmed(
-    handling: impl Future<Output = Result<Response<Outgoing>, Refusal>>,
-    metrics: &WorkerMetrics,
-) -> Result<Response<Outgoing>, Refusal> {
-    AssertUnwindSafe(handling).catch_unwind().await.unwrap_or_else(|_| {
-        metrics.panicked();
-        Err(Reason::InternalError.into())
-    })
-}
-
-fn answered(mut response: Response<Outgoing>, mut meter: Meter) -> Response<Outgoing> {
-    meter.status(response.status().as_u16(), None);
-    meter.say_standing(response.headers_mut());
-    if let Outgoing::Stream(stream) = response.body_mut() {
-        stream.account(meter);
-    }
-    response
-}
-
-/// A malformed request, or one whose body nobody has read, ends its connection.
-fn refuse(
-    worker: &Worker,
-    adopted: &Adopted,
-    refusal: &Refusal,
-    has_body: bool,
-    mut meter: Meter,
-) -> Response<Outgoing> {
-    let (reason, now) = (refusal.reason(), worker.now());
-    if counts_against_address(reason) {
-        worker.auth().failed(&adopted.plan.rules, meter.connection().client, now);
-    }
-    let malformed = matches!(reason, Reason::BadRequest | Reason::HeadersTooLarge);
-    let unread = has_body && !meter.upload().is_done();
-    let mut response =
-        respond::refuse(&adopted.plan.answers, refusal, malformed || unread, now.wall_ms);
-    meter.say_standing(response.headers_mut());
-    meter.status(response.status().as_u16(), Some(reason));
-    meter.sent_out(response.body().size_hint().lower());
-    response
-}
-
-/// A credential was given and did not let its bearer in.
-fn counts_against_address(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::InvalidKey
-            | Reason::ExpiredKey
-            | Reason::RevokedKey
-            | Reason::DisabledKey
-            | Reason::OwnerDisabled
-    )
 }
 
 #[cfg(test)]

@@ -2,14 +2,20 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use arc_swap::ArcSwap;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 
+use super::super::body::Outgoing;
+use super::super::headers::Trace;
+use super::super::meter::Meter;
+use super::super::plan::Plan;
 use super::*;
 use crate::auth::pool::Argon2Pool;
 use crate::auth::sync::Sync;
 use crate::config::{self, Environment, StoreLocation};
-use crate::domain::Clock;
+use crate::domain::{Clock, Refusal};
 use crate::key::hash::DigestKey;
 use crate::store;
 

@@ -1,0 +1,130 @@
+//! The frame around a request's way: its names, its account, its panics, and what is said of it in
+//! the end. What is decided inside is [`super::handle`]'s.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+
+use futures_util::FutureExt as _;
+use http::{Request, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use rand::RngExt as _;
+
+use super::adopted::Adopted;
+use super::body::Outgoing;
+use super::gate::Connection;
+use super::headers::{Trace, X_REQUEST_ID};
+use super::meter::Meter;
+use super::respond;
+use super::worker::Worker;
+use crate::domain::{Reason, Refusal};
+use crate::telemetry::metrics::WorkerMetrics;
+
+/// What takes a request its whole way: [`super::handle::handle`], or a test's own.
+pub trait Handler:
+    AsyncFn(
+        &Worker,
+        &Adopted,
+        Request<Incoming>,
+        &Trace,
+        &mut Meter,
+    ) -> Result<Response<Outgoing>, Refusal>
+    + Copy
+    + 'static
+{
+}
+
+impl<H> Handler for H where
+    H: AsyncFn(
+            &Worker,
+            &Adopted,
+            Request<Incoming>,
+            &Trace,
+            &mut Meter,
+        ) -> Result<Response<Outgoing>, Refusal>
+        + Copy
+        + 'static
+{
+}
+
+/// Answers one request. `refused`: what the gate found in its head.
+pub async fn serve(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    refused: Option<Refusal>,
+    request: Request<Incoming>,
+    handler: impl Handler,
+) -> Result<Response<Outgoing>, Infallible> {
+    let adopted = worker.adopted();
+    let trace = Trace::new(request.headers(), rand::rng().random());
+    let has_body = !request.body().is_end_stream();
+    let mut meter =
+        Meter::begin(Rc::clone(&worker), Rc::clone(&adopted), connection, &request, &trace);
+    let outcome = if let Some(refusal) = refused {
+        Err(refusal)
+    } else {
+        let handling = handler(&worker, &adopted, request, &trace, &mut meter);
+        unharmed(handling, worker.metrics()).await
+    };
+    let mut response = match outcome {
+        Ok(response) => answered(response, meter),
+        Err(refusal) => refuse(&worker, &adopted, &refusal, has_body, meter),
+    };
+    response.headers_mut().insert(X_REQUEST_ID, trace.request_id);
+    Ok(response)
+}
+
+/// A panic costs its request and no other.
+async fn unharmed(
+    handling: impl Future<Output = Result<Response<Outgoing>, Refusal>>,
+    metrics: &WorkerMetrics,
+) -> Result<Response<Outgoing>, Refusal> {
+    AssertUnwindSafe(handling).catch_unwind().await.unwrap_or_else(|_| {
+        metrics.panicked();
+        Err(Reason::InternalError.into())
+    })
+}
+
+fn answered(mut response: Response<Outgoing>, mut meter: Meter) -> Response<Outgoing> {
+    meter.status(response.status().as_u16(), None);
+    meter.say_standing(response.headers_mut());
+    if let Outgoing::Stream(stream) = response.body_mut() {
+        stream.account(meter);
+    }
+    response
+}
+
+/// A malformed request, or one whose body nobody has read, ends its connection.
+fn refuse(
+    worker: &Worker,
+    adopted: &Adopted,
+    refusal: &Refusal,
+    has_body: bool,
+    mut meter: Meter,
+) -> Response<Outgoing> {
+    let (reason, now) = (refusal.reason(), worker.now());
+    if counts_against_address(reason) {
+        worker.auth().failed(&adopted.plan.rules, meter.connection().client, now);
+    }
+    let malformed = matches!(reason, Reason::BadRequest | Reason::HeadersTooLarge);
+    let unread = has_body && !meter.upload().is_done();
+    let mut response =
+        respond::refuse(&adopted.plan.answers, refusal, malformed || unread, now.wall_ms);
+    meter.say_standing(response.headers_mut());
+    meter.status(response.status().as_u16(), Some(reason));
+    meter.sent_out(response.body().size_hint().lower());
+    response
+}
+
+/// A credential was given and did not let its bearer in.
+fn counts_against_address(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::InvalidKey
+            | Reason::ExpiredKey
+            | Reason::RevokedKey
+            | Reason::DisabledKey
+            | Reason::OwnerDisabled
+    )
+}
