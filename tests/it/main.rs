@@ -2,9 +2,16 @@
 //! the real stores.
 #![cfg(test)]
 
+mod changes;
 mod cli;
 mod demo;
 mod documents;
+mod drain;
+mod examples;
 mod imports;
+mod outage;
+mod proxy;
+mod reload;
+mod secrets;
 mod store;
 mod support;

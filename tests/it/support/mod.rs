@@ -1,3 +1,48 @@
-//! What the tests stand on.
+//! What the tests stand on: the real binary, the real curl, real stores, and a scripted upstream.
+//!
+//! The one rule: whatever a gateway or a command says is searched for every secret that the run
+//! has minted ([`leaks`]), so that each test is also a test of silence.
 
+pub(crate) mod bulk;
+pub(crate) mod curl;
+pub(crate) mod database;
+pub(crate) mod gateway;
+pub(crate) mod leaks;
+pub(crate) mod load;
+pub(crate) mod message;
+pub(crate) mod metrics;
+pub(crate) mod origin;
 pub(crate) mod postgres;
+pub(crate) mod process;
+mod tests;
+pub(crate) mod wire;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub(crate) use curl::Answer;
+pub(crate) use database::{Kind, TestStore};
+pub(crate) use gateway::{MintedKey, TestGateway};
+pub(crate) use origin::Origin;
+pub(crate) use wire::Wire;
+
+/// The longest that anything awaited may take; only a failure ever takes it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two questions about the same thing.
+const ASK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Asks until the answer is yes.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "in vain waited until {what}");
+        std::thread::park_timeout(ASK_AGAIN);
+    }
+}
+
+/// Runs what the stores' libraries offer as futures.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime can be made").block_on(future)
+}

@@ -1,0 +1,121 @@
+//! Many requests at once, on connections that are kept.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+
+use super::{Answer, PATIENCE, Wire};
+
+/// How many answers had which status; 0 stands for a connection that broke instead.
+pub(crate) type Tally = BTreeMap<u16, u64>;
+
+/// A request with a key, as bytes.
+pub(crate) fn get(path: &str, secret: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {secret}\r\n\r\n")
+        .into_bytes()
+}
+
+/// Sends requests on so many connections, all beginning together, each one its share of `requests`
+/// one after the other. `request` makes the bytes of the nth.
+pub(crate) fn send_all(
+    address: SocketAddr,
+    connections: usize,
+    requests: usize,
+    request: impl Fn(usize) -> Vec<u8> + Sync,
+) -> Vec<Answer> {
+    let start = Barrier::new(connections);
+    let answers = Mutex::new(Vec::with_capacity(requests));
+    thread::scope(|scope| {
+        for connection in 0..connections {
+            let (start, answers, request) = (&start, &answers, &request);
+            scope.spawn(move || {
+                let mut wire = Wire::connect(address);
+                start.wait();
+                for number in (connection..requests).step_by(connections) {
+                    wire.send(request(number));
+                    let answer = wire.answer();
+                    answers.lock().expect("no client panics").push(answer);
+                }
+            });
+        }
+    });
+    answers.into_inner().expect("no client panics")
+}
+
+/// Counts answers by their status.
+pub(crate) fn tally(answers: &[Answer]) -> Tally {
+    let mut tally = Tally::new();
+    for answer in answers {
+        *tally.entry(answer.status).or_default() += 1;
+    }
+    tally
+}
+
+/// Requests that go on until they are told to stop.
+pub(crate) struct Load {
+    shared: Arc<Shared>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    tally: Mutex<Tally>,
+    answered: Condvar,
+}
+
+impl Load {
+    /// Sends each of the requests again and again, on a connection of its own.
+    pub(crate) fn start(address: SocketAddr, requests: Vec<Vec<u8>>) -> Self {
+        let shared = Arc::new(Shared::default());
+        let client = |request: Vec<u8>| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || send_on(address, &request, &shared))
+        };
+        let clients = requests.into_iter().map(client).collect();
+        Self { shared, clients }
+    }
+
+    /// Waits until so many more were answered.
+    pub(crate) fn wait_for_more(&self, more: u64) {
+        let tally = self.shared.tally.lock().expect("no client panics");
+        let until = tally.values().sum::<u64>() + more;
+        let waited = self
+            .shared
+            .answered
+            .wait_timeout_while(tally, PATIENCE, |tally| tally.values().sum::<u64>() < until);
+        assert!(!waited.expect("no client panics").1.timed_out(), "the load has come to a stop");
+    }
+
+    /// Stops, and says how it went.
+    pub(crate) fn stop(self) -> Tally {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        for client in self.clients {
+            client.join().expect("no client panics");
+        }
+        self.shared.tally.lock().expect("no client panics").clone()
+    }
+}
+
+fn send_on(address: SocketAddr, request: &[u8], shared: &Shared) {
+    let mut wire = Wire::connect(address);
+    while !shared.stop.load(Ordering::SeqCst) {
+        let answer = wire.try_send(request).and_then(|()| wire.try_answer());
+        let status = answer.ok().flatten().map_or(0, |answer| answer.status);
+        *shared.tally.lock().expect("no client panics").entry(status).or_default() += 1;
+        shared.answered.notify_all();
+        if status == 0 {
+            match reconnect(address) {
+                Ok(fresh) => wire = fresh,
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn reconnect(address: SocketAddr) -> io::Result<Wire> {
+    Wire::try_connect(address)
+}
