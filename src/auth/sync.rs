@@ -375,7 +375,7 @@ impl Synchroniser {
             return Ok(Found::Nothing);
         };
         self.put(loaded).await?;
-        self.sync.table.evict_beyond(self.capacity);
+        self.sync.table.evict_beyond(self.capacity, id);
         Ok(self.sync.table.secret(id).map_or(Found::Nothing, Found::Entry))
     }
 

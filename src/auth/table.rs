@@ -121,6 +121,7 @@ pub struct SecretEntry {
     pub revoked: bool,
     digest: OnceLock<Digest>,
     read_at_ms: u64,
+    read_minute: i64,
     refresh_asked: AtomicBool,
     used_minute: AtomicI64,
     flushed_minute: AtomicI64,
@@ -256,6 +257,11 @@ impl SecretEntry {
         self.refresh_asked.store(false, Ordering::Relaxed);
     }
 
+    /// The minute (since the Unix epoch) in which it was last used or read.
+    fn last_wanted_minute(&self) -> i64 {
+        self.used_minute.load(Ordering::Relaxed).max(self.read_minute)
+    }
+
     /// Notes a use, to the minute. The line is written once a minute, not by every request.
     pub fn used(&self, wall_ms: i64) {
         let minute = wall_ms / 60_000;
@@ -378,6 +384,7 @@ impl KeyTable {
             revoked: secret.revoked_at.is_some(),
             digest: digest.map_or_else(OnceLock::new, OnceLock::from),
             read_at_ms: now.monotonic_ms,
+            read_minute: now.wall_ms / 60_000,
             refresh_asked: AtomicBool::new(false),
             used_minute: AtomicI64::new(used),
             flushed_minute: AtomicI64::new(flushed),
@@ -440,21 +447,23 @@ impl KeyTable {
         uses
     }
 
-    /// Lets the least recently used secrets go until at most `capacity` are held, and the keys
-    /// that nothing refers to any more; what those have counted goes with them.
-    pub(super) fn evict_beyond(&self, capacity: usize) {
-        let excess = self.secrets.len().saturating_sub(capacity);
+    /// Lets the least recently used secrets go until at most `capacity` are held, but never `keep`,
+    /// which was just asked for; and the keys that nothing refers to any more, with what they have
+    /// counted.
+    pub(super) fn evict_beyond(&self, capacity: usize, keep: PublicId) {
+        let excess = self.secrets.len().saturating_sub(capacity.max(1));
         if excess == 0 {
             return;
         }
         let secrets = self.secrets.pin();
-        let mut by_use: Vec<(i64, PublicId)> = secrets
-            .iter()
-            .map(|(id, secret)| (secret.used_minute.load(Ordering::Relaxed), *id))
-            .collect();
+        let others = secrets.iter().filter(|(id, _)| **id != keep);
+        let mut by_use: Vec<(i64, PublicId)> =
+            others.map(|(id, secret)| (secret.last_wanted_minute(), *id)).collect();
         // One pass makes room for a while: an eighth more than is asked for.
         let gone = (excess + capacity / 8).min(by_use.len());
-        by_use.select_nth_unstable(gone - 1);
+        if gone < by_use.len() {
+            by_use.select_nth_unstable(gone);
+        }
         for (_, id) in &by_use[..gone] {
             secrets.remove(id);
         }
@@ -465,3 +474,6 @@ impl KeyTable {
         keys.retain(|id, _| in_use.contains(id) || parents.contains(id));
     }
 }
+
+#[cfg(test)]
+mod tests;
