@@ -416,7 +416,7 @@ impl Refused {
         match self {
             Self::Problems(problems) => {
                 for problem in problems {
-                    tracing::error!("{problem}");
+                    tracing::error!(hint = problem.hint.as_deref(), "{problem}");
                 }
             }
             Self::Routes(problem) => tracing::error!("{problem}"),
