@@ -92,6 +92,9 @@ impl Drop for WatchedFeed {
     }
 }
 
+/// The number of the last change; 0: none yet.
+pub(super) const REVISION: &str = "SELECT coalesce(max(revision), 0) FROM changes";
+
 /// A line of the change log, newest of its record.
 #[derive(sqlx::FromRow)]
 pub(super) struct ChangeRow {

@@ -41,6 +41,9 @@ pub(super) const POSTGRES: &[Migration] = migrations!("postgres", 1 "0001_owners
 /// The newest migration in this binary.
 pub(super) const NEEDED: i64 = SQLITE[SQLITE.len() - 1].version;
 
+/// Asks a store for its newest migration; 0: none.
+pub(super) const VERSION: &str = "SELECT coalesce(max(version), 0) FROM keygate_migrations";
+
 /// What a store at `found` lacks.
 pub(super) fn pending(
     migrations: &'static [Migration],

@@ -1,8 +1,9 @@
 //! The lasting truth: owners, keys, secrets, and the order in which they changed.
 //!
 //! One trait in the contract's words, two stores behind it. A missing row is `Ok(None)`; an error
-//! always means that the question could not be asked, and never that the answer is no. Every
-//! statement of both stores is run by the one suite in `tests/it/store.rs`.
+//! always means that the question could not be asked, and never that the answer is no. What both
+//! stores do alike stands once, in `common/`, which each takes in as a child; their own files have
+//! what differs. Every statement is run on both by the one suite in `tests/it/store/`.
 
 mod error;
 pub mod feed;

@@ -11,7 +11,7 @@ use sqlx::query::{Query, QueryAs};
 use sqlx::{ConnectOptions, Executor, FromRow, Postgres, Transaction};
 use tokio::time::timeout;
 
-use crate::store::migrate::NEEDED;
+use crate::store::migrate::{NEEDED, VERSION};
 use crate::store::{Result, StoreError, error};
 
 /// How long a connection may take, be it made or found to work.
@@ -138,7 +138,7 @@ impl Connections {
         if !there {
             return Ok(0);
         }
-        let version = sqlx::query_as(super::VERSION).fetch_one(&self.pool);
+        let version = sqlx::query_as(VERSION).fetch_one(&self.pool);
         let (version,): (i64,) = self.answer(version).await?;
         Ok(version)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::postgres::PgListener;
 use tokio::time::timeout;
 
-use crate::store::feed::Signals;
+use crate::store::feed::{REVISION, Signals};
 use crate::store::{Result, StoreError, error};
 
 /// Quiet for this long, the connection is asked whether it still is one.
@@ -69,7 +69,7 @@ impl Watcher {
 
     async fn newest(&mut self) -> Result<i64> {
         self.queries.fetch_add(1, Ordering::Relaxed);
-        let ask = sqlx::query_as::<_, (i64,)>(super::REVISION).fetch_one(&mut self.listener);
+        let ask = sqlx::query_as::<_, (i64,)>(REVISION).fetch_one(&mut self.listener);
         match timeout(ANSWER, ask).await {
             Ok(Ok((newest,))) => Ok(newest),
             Ok(Err(error)) => Err(error::from_sqlx(&error, &self.place)),

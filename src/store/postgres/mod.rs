@@ -1,30 +1,37 @@
 //! The store in a Postgres database, which any number of gateways and commands share.
 
+#[expect(clippy::duplicate_mod, reason = "compiled for each store: see there")]
+#[path = "../common/mod.rs"]
+mod common;
 mod connections;
 mod feed;
-mod write;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use async_trait::async_trait;
-use jiff::Timestamp;
-use sqlx::{Postgres, QueryBuilder, query, query_as};
+use sqlx::{Postgres, query, query_as};
 
 use self::connections::{Ask, Connections};
-use self::write::{check_parent, insert_key, insert_secret, rotate, update_key};
-use super::feed::{ChangeRow, Kept, WatchedFeed, changes};
-use super::list;
-use super::migrate::{POSTGRES, SchemaStatus, pending, status};
-use super::rows::{self, KeyRow, OwnerRow, owner_columns, select_keys};
-use super::{
-    Changes, Feed, KeyFilter, KeyPatch, Loaded, Page, PageRequest, Result, Rotation, Store,
-    StoreError,
-};
-use crate::domain::{Key, KeyId, KeyWithSecrets, Owner, OwnerId, PublicId, Secret};
+use super::Result;
+use super::feed::WatchedFeed;
+use super::migrate::{Migration, POSTGRES};
+use super::rows::{KeyRow, select_keys};
+use crate::domain::PublicId;
 
-const VERSION: &str = "SELECT coalesce(max(version), 0) FROM keygate_migrations";
-const REVISION: &str = "SELECT coalesce(max(revision), 0) FROM changes";
+type This = PostgresStore;
+type Database = Postgres;
+
+const MIGRATIONS: &[Migration] = POSTGRES;
+/// Takes the migrations' turn, however long it takes to come, and makes their table.
+const PREPARE: &str = "SET LOCAL lock_timeout = 0; \
+     SELECT pg_advisory_xact_lock(30229394607928422); \
+     CREATE TABLE IF NOT EXISTS keygate_migrations (version BIGINT PRIMARY KEY, name TEXT NOT NULL)";
+
+/// The key that is rotated, held also against transactions by hand.
+const HOLD_KEY: &str = "SELECT id FROM keys WHERE id = $1 AND revoked_at IS NULL FOR UPDATE";
+/// Its live secrets, held also against who notes uses.
+const HOLD_LIVE: &str = "SELECT id, created_at, expires_at FROM secrets WHERE key_id = $1 \
+     AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) ORDER BY id FOR UPDATE";
 
 /// A store in a Postgres database.
 pub struct PostgresStore {
@@ -38,212 +45,27 @@ impl PostgresStore {
         Ok(Self { connections: Connections::new(url)? })
     }
 
-    async fn load(&self, ask: Ask<'_, KeyRow>) -> Result<Option<Loaded>> {
-        Ok(rows::loaded(self.connections.all(ask).await?)?.pop())
-    }
-}
-
-#[async_trait]
-impl Store for PostgresStore {
-    async fn migrate(&self) -> Result<SchemaStatus> {
-        let mut write = self.connections.begin().await?;
-        write
-            .script(
-                "SET LOCAL lock_timeout = 0; \
-                 SELECT pg_advisory_xact_lock(30229394607928422); \
-                 CREATE TABLE IF NOT EXISTS keygate_migrations \
-                 (version BIGINT PRIMARY KEY, name TEXT NOT NULL)",
-            )
-            .await?;
-        let found = write.all(query_as::<_, (i64,)>(VERSION)).await?.first().map_or(0, |row| row.0);
-        for migration in pending(POSTGRES, found) {
-            write.script(migration.sql).await?;
-            let note = query("INSERT INTO keygate_migrations (version, name) VALUES ($1, $2)");
-            write.run(note.bind(migration.version).bind(migration.name)).await?;
-        }
-        write.commit().await?;
-        let SchemaStatus { needed, pending, .. } = status(POSTGRES, found);
-        Ok(SchemaStatus { found: found.max(needed), needed, pending })
-    }
-
-    async fn schema_status(&self) -> Result<SchemaStatus> {
-        Ok(status(POSTGRES, self.connections.schema_version().await?))
-    }
-
-    async fn ping(&self) -> Result<()> {
-        self.connections.ping().await
-    }
-
-    async fn create_owner(&self, owner: &Owner) -> Result<()> {
-        let insert = query(
-            "INSERT INTO owners (id, name, disabled, created_at) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(owner.id.as_str())
-        .bind(&owner.name)
-        .bind(owner.disabled)
-        .bind(owner.created_at.as_millisecond());
-        let mut write = self.connections.write().await?;
-        if write.run(insert).await? == 0 {
-            write.undo().await?;
-            let taken = format!("an owner named {} exists already", owner.name);
-            return Err(StoreError::Conflict(taken));
-        }
-        write.commit().await
-    }
-
-    async fn owner(&self, id_or_name: &str) -> Result<Option<Owner>> {
-        let ask = query_as::<_, OwnerRow>(concat!(
-            "SELECT ",
-            owner_columns!(),
-            "FROM owners o WHERE o.id = $1 OR o.name = $1 ORDER BY o.id = $1 DESC LIMIT 1"
-        ));
-        let row = self.connections.all(ask.bind(id_or_name)).await?.pop();
-        row.map(OwnerRow::read).transpose()
-    }
-
-    async fn owners(&self, page: &PageRequest) -> Result<Page<Owner>> {
-        let ask = query_as::<_, OwnerRow>(concat!(
-            "SELECT ",
-            owner_columns!(),
-            "FROM owners o WHERE o.id < $1 ORDER BY o.id DESC LIMIT $2"
-        ));
-        let ask = ask.bind(list::below(page)).bind(list::asked(page));
-        let owners = self.connections.all(ask).await?;
-        let owners = owners.into_iter().map(OwnerRow::read).collect::<Result<_>>()?;
-        Ok(list::page(owners, page, |owner: &Owner| owner.id.as_str()))
-    }
-
-    async fn set_owner_disabled(&self, id: &OwnerId, disabled: bool) -> Result<bool> {
-        let update = query("UPDATE owners SET disabled = $2 WHERE id = $1");
-        let mut write = self.connections.write().await?;
-        let changed = write.run(update.bind(id.as_str()).bind(disabled)).await?;
-        write.commit().await?;
-        Ok(changed > 0)
-    }
-
-    async fn create_key(&self, key: &Key, secret: &Secret) -> Result<()> {
-        let mut write = self.connections.write().await?;
-        check_parent(&mut write, key).await?;
-        write.run(insert_key(key)).await?;
-        insert_secret(&mut write, &key.id, secret).await?;
-        write.commit().await
-    }
-
-    async fn key(&self, id: &KeyId) -> Result<Option<KeyWithSecrets>> {
-        Ok(self.load_key(id).await?.map(|loaded| loaded.key))
-    }
-
-    async fn keys(&self, filter: &KeyFilter, page: &PageRequest) -> Result<Page<KeyWithSecrets>> {
-        let mut ask = QueryBuilder::<Postgres>::default();
-        list::push_page(&mut ask, filter, page);
-        ask.push(select_keys!("page k", ""));
-        let keys = rows::loaded(self.connections.all(ask.build_query_as()).await?)?;
-        let keys = keys.into_iter().map(|loaded| loaded.key).collect();
-        Ok(list::page(keys, page, |key: &KeyWithSecrets| key.key.id.as_str()))
-    }
-
-    async fn update_key(&self, id: &KeyId, patch: &KeyPatch) -> Result<bool> {
-        let ask = query_as::<_, KeyRow>(select_keys!(
-            "keys k",
-            "WHERE k.id = $1 AND k.revoked_at IS NULL"
-        ));
-        let mut write = self.connections.write().await?;
-        let found = rows::loaded(write.all(ask.bind(id.as_str())).await?)?.pop();
-        let Some(mut key) = found.map(|loaded| loaded.key.key) else {
-            write.undo().await?;
-            return Ok(false);
-        };
-        patch.apply(&mut key);
-        write.run(update_key(&key)).await?;
-        write.commit().await?;
-        Ok(true)
-    }
-
-    async fn set_key_disabled(&self, id: &KeyId, disabled: bool) -> Result<bool> {
-        let update = query("UPDATE keys SET disabled = $2 WHERE id = $1 AND revoked_at IS NULL");
-        let mut write = self.connections.write().await?;
-        let changed = write.run(update.bind(id.as_str()).bind(disabled)).await?;
-        write.commit().await?;
-        Ok(changed > 0)
-    }
-
-    async fn rotate_key(
-        &self,
-        id: &KeyId,
-        secret: &Secret,
-        old_ends_at: Timestamp,
-        replace: bool,
-        now: Timestamp,
-    ) -> Result<Rotation> {
-        let mut write = self.connections.write().await?;
-        let rotation = rotate(&mut write, id, secret, old_ends_at.max(now), replace, now).await?;
-        match rotation {
-            Rotation::Done => write.commit().await?,
-            Rotation::TwoLive | Rotation::NoKey => write.undo().await?,
-        }
-        Ok(rotation)
-    }
-
-    async fn revoke_key(&self, id: &KeyId, reason: Option<&str>, now: Timestamp) -> Result<u64> {
-        let update = query(
-            "WITH RECURSIVE family (id) AS (SELECT id FROM keys WHERE id = $1 \
-             UNION SELECT k.id FROM keys k JOIN family f ON k.parent_id = f.id) \
-             UPDATE keys SET revoked_at = $2, revoke_reason = $3 \
-             WHERE id IN (SELECT id FROM family) AND revoked_at IS NULL",
-        );
-        let update = update.bind(id.as_str()).bind(now.as_millisecond()).bind(reason);
-        let mut write = self.connections.write().await?;
-        let revoked = write.run(update).await?;
-        write.commit().await?;
-        Ok(revoked)
-    }
-
-    async fn revoke_secret(&self, key: &KeyId, secret: PublicId, now: Timestamp) -> Result<bool> {
-        let update = query(
-            "UPDATE secrets SET revoked_at = $3 WHERE id = $2 AND key_id = $1 \
-             AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)",
-        );
-        let update = update.bind(key.as_str()).bind(secret.as_str()).bind(now.as_millisecond());
-        let mut write = self.connections.write().await?;
-        let changed = write.run(update).await?;
-        write.commit().await?;
-        Ok(changed > 0)
-    }
-
-    async fn load_by_secret(&self, secret: PublicId) -> Result<Option<Loaded>> {
-        let ask = query_as(select_keys!(
-            "keys k",
-            "WHERE k.id = (SELECT p.key_id FROM secrets p WHERE p.id = $1)"
-        ));
-        self.load(ask.bind(secret.as_str())).await
-    }
-
-    async fn load_key(&self, id: &KeyId) -> Result<Option<Loaded>> {
-        self.load(query_as(select_keys!("keys k", "WHERE k.id = $1")).bind(id.as_str())).await
-    }
-
-    async fn load_by_secrets(&self, secrets: &[PublicId]) -> Result<Vec<Loaded>> {
+    /// Asks for the keys that have these secrets.
+    fn keys_of(secrets: &[PublicId]) -> Ask<'_, KeyRow> {
         let ask = query_as(select_keys!(
             "keys k",
             "WHERE k.id IN (SELECT p.key_id FROM secrets p \
              WHERE p.id = ANY($1))"
         ));
         let secrets: Vec<&str> = secrets.iter().map(PublicId::as_str).collect();
-        rows::loaded(self.connections.all(ask.bind(secrets)).await?)
+        ask.bind(secrets)
     }
 
-    async fn public_ids(&self) -> Result<Vec<PublicId>> {
-        // One long text: a million rows cost ten times as much to take apart.
+    /// One long text, with commas between: a million rows cost ten times as much to take apart.
+    async fn joined_public_ids(&self) -> Result<Option<String>> {
         let ask = query_as::<_, (Option<String>,)>("SELECT string_agg(id, ',') FROM secrets");
-        let ids = self.connections.scan(ask).await?.pop().and_then(|row| row.0);
-        Ok(rows::public_ids(&ids.unwrap_or_default()))
+        Ok(self.connections.scan(ask).await?.pop().and_then(|row| row.0))
     }
 
     /// Takes no turn among the writers, and takes its rows in the order in which they do.
-    async fn record_last_use(&self, uses: &[(PublicId, Timestamp)]) -> Result<()> {
+    async fn note_uses(&self, latest: BTreeMap<PublicId, i64>) -> Result<()> {
         let (ids, times): (Vec<String>, Vec<i64>) =
-            rows::latest(uses).into_iter().map(|(id, at)| (id.to_string(), at)).unzip();
+            latest.into_iter().map(|(id, at)| (id.to_string(), at)).unzip();
         let update = query(
             "WITH used AS (SELECT id, at FROM unnest($1::text[], $2::bigint[]) AS u (id, at)), \
              held AS (SELECT s.id FROM secrets s JOIN used u ON u.id = s.id \
@@ -255,33 +77,12 @@ impl Store for PostgresStore {
         self.connections.run(update.bind(ids).bind(times)).await
     }
 
-    fn queries(&self) -> u64 {
-        self.connections.queries().load(Ordering::Relaxed)
-    }
-
-    async fn revision(&self) -> Result<i64> {
-        let newest = self.connections.all(query_as::<_, (i64,)>(REVISION)).await?;
-        Ok(newest.first().map_or(0, |row| row.0))
-    }
-
-    async fn changes_since(&self, revision: i64) -> Result<Changes> {
-        let rows = query_as::<_, ChangeRow>(
-            "SELECT kind, id, max(revision) AS revision FROM changes WHERE revision > $1 \
-             GROUP BY kind, id ORDER BY max(revision)",
-        );
-        let kept = query_as::<_, Kept>(
-            "SELECT (SELECT min(revision) FROM changes), (SELECT max(revision) FROM changes)",
-        );
-        let rows = self.connections.all(rows.bind(revision)).await?;
-        let kept = self.connections.all(kept).await?.pop().unwrap_or_default();
-        Ok(changes(revision, rows, kept))
-    }
-
-    async fn listen(&self) -> Result<Box<dyn Feed>> {
+    /// Listens on a connection of its own.
+    async fn watch(&self) -> Result<WatchedFeed> {
         let listener = self.connections.listener().await?;
         let place = self.connections.place().to_owned();
         let queries = Arc::clone(self.connections.queries());
         let watcher = feed::Watcher::new(listener, place, queries).await?;
-        Ok(Box::new(WatchedFeed::start(|signals| watcher.watch(signals))))
+        Ok(WatchedFeed::start(|signals| watcher.watch(signals)))
     }
 }

@@ -17,7 +17,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, FromRow, Sqlite, SqlitePool, Transaction};
 
-use crate::store::migrate::NEEDED;
+use crate::store::migrate::{NEEDED, VERSION};
 use crate::store::{Result, StoreError, error};
 
 /// How long a statement waits for another process's write to end.
@@ -87,13 +87,13 @@ impl Connections {
     /// Begins a write, waiting for the one under way.
     pub(super) async fn write(&self) -> Result<Write<'_>> {
         let open = self.ready().await?;
-        self.begin(&open).await
+        self.begin_in(&open).await
     }
 
     /// Begins a write whatever the schema says, for the migration.
-    pub(super) async fn write_schema(&self) -> Result<Write<'_>> {
+    pub(super) async fn begin(&self) -> Result<Write<'_>> {
         let open = self.open()?;
-        self.begin(&open).await
+        self.begin_in(&open).await
     }
 
     /// A connection of its own and the file it is to, for the change feed.
@@ -118,7 +118,7 @@ impl Connections {
 
     async fn version_of(&self, readers: &SqlitePool) -> Result<i64> {
         self.count();
-        let version = sqlx::query_as::<_, (i64,)>(super::VERSION).fetch_one(readers).await;
+        let version = sqlx::query_as::<_, (i64,)>(VERSION).fetch_one(readers).await;
         match version.map_err(|error| self.error(&error)) {
             Ok((version,)) => Ok(version),
             Err(StoreError::Schema { .. }) => Ok(0),
@@ -126,7 +126,7 @@ impl Connections {
         }
     }
 
-    async fn begin(&self, open: &Open) -> Result<Write<'_>> {
+    async fn begin_in(&self, open: &Open) -> Result<Write<'_>> {
         self.count();
         let transaction = open.writer.begin_with("BEGIN IMMEDIATE").await;
         Ok(Write {

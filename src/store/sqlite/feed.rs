@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::connections::{FileId, file_id};
-use crate::store::feed::Signals;
+use crate::store::feed::{REVISION, Signals};
 use crate::store::{Result, StoreError, error};
 
 /// Well within the tenth of a second in which a change is to be in force, at 40 looks a second.
@@ -39,7 +39,7 @@ impl Watcher {
     ) -> Result<Self> {
         let mut watcher = Self { connection, path, file, queries, seen: Seen::default() };
         watcher.seen.data_version = watcher.ask("PRAGMA data_version").await?;
-        watcher.seen.revision = watcher.ask(super::REVISION).await?;
+        watcher.seen.revision = watcher.ask(REVISION).await?;
         Ok(watcher)
     }
 
@@ -67,7 +67,7 @@ impl Watcher {
         if data_version == self.seen.data_version {
             return Ok(false);
         }
-        let seen = Seen { data_version, revision: self.ask(super::REVISION).await? };
+        let seen = Seen { data_version, revision: self.ask(REVISION).await? };
         let moved = seen.revision != self.seen.revision;
         self.seen = seen;
         Ok(moved)

@@ -3,13 +3,12 @@
 use jiff::Timestamp;
 use sqlx::{query, query_as};
 
-use super::connections::{Command, Write};
+use super::{Command, HOLD_KEY, HOLD_LIVE, Write};
 use crate::domain::{Key, KeyId, Millionths, Secret};
 use crate::store::rows::{self, LiveRow, json, ms};
 use crate::store::{Result, Rotation, StoreError};
 
-/// The rotation itself. It is this writer's turn, so that the next one waits; the rows are held
-/// also against who notes uses and against transactions by hand.
+/// The rotation itself. It is this writer's turn, so that the next one waits.
 pub(super) async fn rotate(
     write: &mut Write<'_>,
     id: &KeyId,
@@ -19,16 +18,11 @@ pub(super) async fn rotate(
     now: Timestamp,
 ) -> Result<Rotation> {
     let (id_text, now_ms) = (id.as_str(), now.as_millisecond());
-    let key = query_as::<_, (String,)>(
-        "SELECT id FROM keys WHERE id = $1 AND revoked_at IS NULL FOR UPDATE",
-    );
+    let key = query_as::<_, (String,)>(HOLD_KEY);
     if write.all(key.bind(id_text)).await?.is_empty() {
         return Ok(Rotation::NoKey);
     }
-    let live = query_as::<_, LiveRow>(
-        "SELECT id, created_at, expires_at FROM secrets WHERE key_id = $1 \
-         AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) ORDER BY id FOR UPDATE",
-    );
+    let live = query_as::<_, LiveRow>(HOLD_LIVE);
     let older = rows::older(write.all(live.bind(id_text).bind(now_ms)).await?);
     if !older.is_empty() && !replace {
         return Ok(Rotation::TwoLive);
