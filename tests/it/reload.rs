@@ -66,13 +66,13 @@ fn a_bad_file_is_refused_with_its_errors_and_the_old_one_stays_in_force() {
     let key = gateway.key("--name a --scope agents:read");
     assert_eq!(gateway.curl("/old").bearer(&key).send().status, 200);
     gateway.rewrite(NEW_ROUTES);
-    gateway.spoil("unheard_of = true");
+    gateway.installation().spoil("unheard_of = true");
     gateway.signal(Signal::HUP);
     gateway.wait_for_log("unheard_of");
     assert_eq!(gateway.curl("/old").bearer(&key).send().status, 200);
     assert_eq!(status(&gateway, "/new"), 404);
     // Mended, it is taken.
-    gateway.rewrite_without("unheard_of");
+    gateway.installation().rewrite_without("unheard_of");
     gateway.signal(Signal::HUP);
     until("the new route is there", || status(&gateway, "/new") == 401);
 }

@@ -152,10 +152,10 @@ fn told_about(gateway: &TestGateway, key: &MintedKey) {
         assert_ne!(printed.code, 0);
         leaks::search("what a command printed", printed.out.as_bytes());
     }
-    gateway.spoil(&format!("unheard_of = \"{}\"", key.secret()));
+    gateway.installation().spoil(&format!("unheard_of = \"{}\"", key.secret()));
     gateway.signal(rustix::process::Signal::HUP);
     gateway.wait_for_log("unheard_of");
-    gateway.spoil(&format!("unquoted = {}", key.secret()));
+    gateway.installation().spoil(&format!("unquoted = {}", key.secret()));
     let printed = installation.try_run(&["config", "check"]);
     assert_eq!((printed.code, printed.out.as_str()), (2, ""));
 }

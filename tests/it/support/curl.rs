@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::gateway::MintedKey;
+use super::MintedKey;
 use super::leaks;
 use super::message::{Fields, parse_head};
 

@@ -7,6 +7,7 @@ pub(crate) mod bulk;
 pub(crate) mod curl;
 pub(crate) mod database;
 pub(crate) mod gateway;
+pub(crate) mod installation;
 pub(crate) mod leaks;
 pub(crate) mod load;
 pub(crate) mod message;
@@ -23,7 +24,8 @@ use tokio::time::Instant;
 
 pub(crate) use curl::Answer;
 pub(crate) use database::{Kind, TestStore};
-pub(crate) use gateway::{MintedKey, TestGateway};
+pub(crate) use gateway::TestGateway;
+pub(crate) use installation::MintedKey;
 pub(crate) use origin::Origin;
 pub(crate) use wire::Wire;
 
