@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::leaks;
 use crate::support::postgres::Postgres;
 
 const CONFIG: &str = r#"
@@ -65,7 +66,10 @@ impl Place {
     }
 
     fn run(&self, arguments: &[&str]) -> Done {
-        Done::from(self.command(arguments).output().unwrap())
+        let done = Done::from(self.command(arguments).output().unwrap());
+        leaks::note_all(&done.stdout);
+        leaks::search("what a command says beside its output", done.stderr.as_bytes());
+        done
     }
 
     /// Runs what must succeed; its stdout without the last line's end.
@@ -91,6 +95,14 @@ impl Place {
         let done = self.run(arguments);
         assert_ne!(done.code, 0, "{arguments:?}: {}", done.stdout);
         (done.code, done.stderr)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            leaks::search_folder(self.directory.path());
+        }
     }
 }
 

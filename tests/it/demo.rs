@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::leaks;
+
 /// A running demo and what it printed.
 struct Demo {
     child: Child,
@@ -29,6 +31,7 @@ impl Demo {
         while !text.ends_with("\n}\n") {
             assert_ne!(out.read_line(&mut text).unwrap(), 0, "the demo ended: {text}");
         }
+        leaks::note_all(&text);
         Self { child, shown: serde_json::from_str(&text).unwrap() }
     }
 
@@ -96,4 +99,5 @@ fn a_demo_stands_in_front_of_a_given_api_and_keeps_its_keys_where_it_is_told() {
     assert_ne!(second.secret(0), secret);
     second.interrupt();
     api.interrupt();
+    leaks::search_folder(&data);
 }

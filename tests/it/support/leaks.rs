@@ -5,6 +5,7 @@
 //! found as well as a whole one; what stands before (prefix and public id) may be seen by anyone.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
 /// So many characters in a row are no accident: there are 62^12 of them.
@@ -20,6 +21,23 @@ pub(crate) fn note(secret: &str) {
     let hidden = &secret.as_bytes()[behind_prefix + PUBLIC..];
     let mut pieces = PIECES.write().unwrap_or_else(PoisonError::into_inner);
     pieces.get_or_insert_default().extend(hidden.windows(PIECE).map(piece));
+}
+
+/// Notes every secret of the default prefixes that a command prints.
+pub(crate) fn note_all(printed: &str) {
+    let words = printed.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| word.starts_with("sk_") && word.len() >= 40).for_each(note);
+}
+
+/// Fails where a file below the folder holds a part of a noted secret.
+pub(crate) fn search_folder(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match std::fs::read(&path) {
+            Ok(content) => search(&path.display().to_string(), &content),
+            Err(_) => search_folder(&path),
+        }
+    }
 }
 
 /// Fails where `text` holds a part of a noted secret, without repeating it.
