@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use keygate::auth::table::{KeyPolicy, KeyTable, Moment};
 use keygate::domain::scope::ScopeEntry;
 use keygate::domain::{
-    Catalogue, Environment, Key, KeyId, KeyWithSecrets, Limit, Owner, OwnerId, PublicId, Secret,
+    Catalogue, Environment, Key, KeyWithSecrets, Limit, Owner, OwnerId, PublicId, Secret,
 };
 use keygate::key::SecretFormat;
 use keygate::key::hash::DigestKey;
@@ -78,40 +78,10 @@ fn hit_the_key_table(bencher: Bencher) {
 
 /// A key with one secret, as the store gives it.
 fn loaded(secret: PublicId) -> Loaded {
-    let created_at = Timestamp::UNIX_EPOCH;
-    let owner = Owner {
-        id: OwnerId::from_text("default"),
-        name: "default".to_owned(),
-        disabled: false,
-        created_at,
-    };
-    let key = Key {
-        id: KeyId::mint(),
-        name: "bench".to_owned(),
-        owner_id: owner.id.clone(),
-        parent_id: None,
-        environment: Environment::Live,
-        scopes: Vec::new(),
-        limits: Vec::new(),
-        allowed_ips: Vec::new(),
-        monthly_budget: None,
-        expires_at: None,
-        disabled: false,
-        revoked_at: None,
-        revoke_reason: None,
-        metadata: BTreeMap::new(),
-        rotation_interval_days: None,
-        created_at,
-    };
-    let secret = Secret {
-        id: secret,
-        hint: String::new(),
-        phc: String::new(),
-        created_at,
-        expires_at: None,
-        revoked_at: None,
-        last_used_at: None,
-    };
+    let now = Timestamp::UNIX_EPOCH;
+    let owner = Owner::new(OwnerId::from_text("default"), "default".to_owned(), now);
+    let key = Key::new("bench".to_owned(), owner.id.clone(), Environment::Live, now);
+    let secret = Secret::new(secret, String::new(), String::new(), now);
     Loaded { key: KeyWithSecrets { key, secrets: vec![secret] }, owner }
 }
 

@@ -162,32 +162,15 @@ mod tests {
 
     /// A key whose secrets were made on these days, the older ones ending on day 100.
     fn key(made: &[i64], rotation_interval_days: Option<u32>) -> KeyWithSecrets {
+        let owner = OwnerId::from_text("default");
         let key = Key {
             id: KeyId::from_text("key_1"),
-            name: "k".to_owned(),
-            owner_id: OwnerId::from_text("default"),
-            parent_id: None,
-            environment: Environment::Live,
-            scopes: Vec::new(),
-            limits: Vec::new(),
-            allowed_ips: Vec::new(),
-            monthly_budget: None,
-            expires_at: None,
-            disabled: false,
-            revoked_at: None,
-            revoke_reason: None,
-            metadata: BTreeMap::new(),
             rotation_interval_days,
-            created_at: day(0),
+            ..Key::new("k".to_owned(), owner, Environment::Live, day(0))
         };
-        let secret = |(place, made): (usize, &i64)| Secret {
-            id: format!("AAAAAAA{place}").parse().unwrap(),
-            hint: "sk_AAAAAAA0".to_owned(),
-            phc: String::new(),
-            created_at: day(*made),
-            expires_at: None,
-            revoked_at: None,
-            last_used_at: None,
+        let secret = |(place, made): (usize, &i64)| {
+            let id = format!("AAAAAAA{place}").parse().unwrap();
+            Secret::new(id, "sk_AAAAAAA0".to_owned(), String::new(), day(*made))
         };
         let mut secrets: Vec<Secret> = made.iter().enumerate().map(secret).collect();
         if let Some((_, older)) = secrets.split_last_mut() {

@@ -120,6 +120,29 @@ impl KeyStatus {
 }
 
 impl Key {
+    /// A key that was made just now and may nothing yet: no scope, the default limits, from
+    /// anywhere, for ever.
+    pub fn new(name: String, owner_id: OwnerId, environment: Environment, now: Timestamp) -> Self {
+        Self {
+            id: KeyId::mint(),
+            name,
+            owner_id,
+            parent_id: None,
+            environment,
+            scopes: Vec::new(),
+            limits: Vec::new(),
+            allowed_ips: Vec::new(),
+            monthly_budget: None,
+            expires_at: None,
+            disabled: false,
+            revoked_at: None,
+            revoke_reason: None,
+            metadata: BTreeMap::new(),
+            rotation_interval_days: None,
+            created_at: now,
+        }
+    }
+
     /// The status at `now`: the most final of what applies (revoked, expired, disabled, active).
     pub fn status(&self, now: Timestamp) -> KeyStatus {
         if self.revoked_at.is_some() {
@@ -186,6 +209,19 @@ impl SecretStatus {
 }
 
 impl Secret {
+    /// A secret that was made just now: good for ever, and not used yet.
+    pub fn new(id: PublicId, hint: String, phc: String, now: Timestamp) -> Self {
+        Self {
+            id,
+            hint,
+            phc,
+            created_at: now,
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        }
+    }
+
     /// The status at `now`.
     pub fn status(&self, now: Timestamp) -> SecretStatus {
         match (self.revoked_at, self.expires_at) {

@@ -19,6 +19,13 @@ pub struct Owner {
     pub created_at: Timestamp,
 }
 
+impl Owner {
+    /// An owner that was made just now.
+    pub fn new(id: OwnerId, name: String, now: Timestamp) -> Self {
+        Self { id, name, disabled: false, created_at: now }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
 fn status<S: serde::Serializer>(disabled: &bool, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(if *disabled { "disabled" } else { "active" })

@@ -67,34 +67,15 @@ sample = 0.0
 async fn fill(path: &Path, site: &Site<'_>) -> Result<()> {
     let store = store::open(&StoreLocation::Sqlite(path.to_owned())).await?;
     store.migrate().await?;
-    let created_at = Clock::system().now();
+    let now = Clock::system().now();
     for (number, key) in site.keys.0.iter().enumerate() {
-        let secret = Secret {
-            id: key.public_id,
-            hint: key.hint.clone(),
-            phc: WEAK.hash(&key.secret)?,
-            created_at,
-            expires_at: None,
-            revoked_at: None,
-            last_used_at: None,
-        };
+        let phc = WEAK.hash(&key.secret)?;
+        let secret = Secret::new(key.public_id, key.hint.clone(), phc, now);
+        let owner = OwnerId::from_text(DEFAULT_OWNER);
         let key = Key {
             id: key.id.clone(),
-            name: format!("client {number}"),
-            owner_id: OwnerId::from_text(DEFAULT_OWNER),
-            parent_id: None,
-            environment: Environment::Live,
             scopes: vec!["items:read".to_owned()],
-            limits: Vec::new(),
-            allowed_ips: Vec::new(),
-            monthly_budget: None,
-            expires_at: None,
-            disabled: false,
-            revoked_at: None,
-            revoke_reason: None,
-            metadata: std::collections::BTreeMap::default(),
-            rotation_interval_days: None,
-            created_at,
+            ..Key::new(format!("client {number}"), owner, Environment::Live, now)
         };
         store.create_key(&key, &secret).await?;
     }

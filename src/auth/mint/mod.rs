@@ -95,22 +95,12 @@ impl Mint<'_> {
         let owner = self.owner(&new.owner).await?;
         let (minted, secret) = self.mint_secret(new.environment, now).await?;
         let key = Key {
-            id: KeyId::mint(),
-            name: new.name,
-            owner_id: owner.id,
-            parent_id: None,
-            environment: new.environment,
             scopes,
             limits,
             allowed_ips: rules::allowed_ips(new.allowed_ips),
-            monthly_budget: None,
             expires_at: new.expires_at,
-            disabled: false,
-            revoked_at: None,
-            revoke_reason: None,
             metadata: new.metadata,
-            rotation_interval_days: None,
-            created_at: now,
+            ..Key::new(new.name, owner.id, new.environment, now)
         };
         self.store.create_key(&key, &secret).await?;
         Ok((KeyWithSecrets { key, secrets: vec![secret] }, minted))
@@ -246,15 +236,7 @@ impl Mint<'_> {
         let phc = tokio::task::spawn_blocking(move || strength.hash(&text))
             .await
             .expect("hashing neither panics nor is cancelled")?;
-        let secret = Secret {
-            id: minted.id,
-            hint: minted.hint.clone(),
-            phc,
-            created_at: now,
-            expires_at: None,
-            revoked_at: None,
-            last_used_at: None,
-        };
+        let secret = Secret::new(minted.id, minted.hint.clone(), phc, now);
         Ok((minted, secret))
     }
 }

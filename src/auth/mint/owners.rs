@@ -30,8 +30,7 @@ impl Mint<'_> {
         if name.starts_with("own_") {
             return Err(MintError::invalid("an owner's name doesn't begin with `own_`, as ids do"));
         }
-        let owner =
-            Owner { id: OwnerId::mint(), name, disabled: false, created_at: self.clock.now() };
+        let owner = Owner::new(OwnerId::mint(), name, self.clock.now());
         self.store.create_owner(&owner).await?;
         Ok(owner)
     }

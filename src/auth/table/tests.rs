@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::domain::KeyWithSecrets;
 
@@ -22,37 +20,13 @@ fn public_id(number: usize) -> PublicId {
 
 /// A key with one secret, both of that number.
 fn loaded(number: usize, phc: &str) -> Loaded {
-    let created_at = Timestamp::UNIX_EPOCH;
-    let owner_id = OwnerId::from_text("default");
-    let owner =
-        Owner { id: owner_id.clone(), name: "default".to_owned(), disabled: false, created_at };
+    let now = Timestamp::UNIX_EPOCH;
+    let owner = Owner::new(OwnerId::from_text("default"), "default".to_owned(), now);
     let key = Key {
         id: KeyId::from_text(format!("key_{number}")),
-        name: "test".to_owned(),
-        owner_id,
-        parent_id: None,
-        environment: Environment::Live,
-        scopes: Vec::new(),
-        limits: Vec::new(),
-        allowed_ips: Vec::new(),
-        monthly_budget: None,
-        expires_at: None,
-        disabled: false,
-        revoked_at: None,
-        revoke_reason: None,
-        metadata: BTreeMap::new(),
-        rotation_interval_days: None,
-        created_at,
+        ..Key::new("test".to_owned(), owner.id.clone(), Environment::Live, now)
     };
-    let secret = Secret {
-        id: public_id(number),
-        hint: String::new(),
-        phc: phc.to_owned(),
-        created_at,
-        expires_at: None,
-        revoked_at: None,
-        last_used_at: None,
-    };
+    let secret = Secret::new(public_id(number), String::new(), phc.to_owned(), now);
     Loaded { key: KeyWithSecrets { key, secrets: vec![secret] }, owner }
 }
 

@@ -177,15 +177,8 @@ fn secret() -> Secret {
         let text = KeyId::mint();
         text.as_str()[text.as_str().len() - 8..].parse().unwrap()
     };
-    Secret {
-        id,
-        hint: format!("sk_live_{id}"),
-        phc: "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA".to_owned(),
-        created_at: at(1_234),
-        expires_at: None,
-        revoked_at: None,
-        last_used_at: None,
-    }
+    let phc = "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA";
+    Secret::new(id, format!("sk_live_{id}"), phc.to_owned(), at(1_234))
 }
 
 fn first(limit: u32) -> PageRequest {

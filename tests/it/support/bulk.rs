@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use keygate::config::StoreLocation;
-use keygate::domain::{Environment, Key, KeyId, Owner, OwnerId, Secret};
+use keygate::domain::{Environment, Key, Owner, OwnerId, Secret};
 use keygate::key::hash::Argon2Strength;
 use keygate::key::{SecretFormat, SecretText};
 use keygate::store::{self, Store};
@@ -84,35 +84,15 @@ async fn open(to: &TestStore) -> Arc<dyn Store> {
 }
 
 fn make(place: usize, alter: &impl Fn(usize, &mut Key)) -> (Key, Secret, SecretText) {
+    let owner = OwnerId::from_text("default");
     let mut key = Key {
-        id: KeyId::mint(),
-        name: format!("key {place}"),
-        owner_id: OwnerId::from_text("default"),
-        parent_id: None,
-        environment: Environment::Live,
         scopes: vec!["agents:read".to_owned()],
-        limits: Vec::new(),
-        allowed_ips: Vec::new(),
-        monthly_budget: None,
-        expires_at: None,
-        disabled: false,
-        revoked_at: None,
-        revoke_reason: None,
-        metadata: std::collections::BTreeMap::default(),
-        rotation_interval_days: None,
-        created_at: made_at(),
+        ..Key::new(format!("key {place}"), owner, Environment::Live, made_at())
     };
     alter(place, &mut key);
     let minted = mint(key.environment);
-    let secret = Secret {
-        id: minted.id,
-        hint: minted.hint,
-        phc: WEAK.hash(&minted.text).expect("weak settings are settings"),
-        created_at: made_at(),
-        expires_at: None,
-        revoked_at: None,
-        last_used_at: None,
-    };
+    let phc = WEAK.hash(&minted.text).expect("weak settings are settings");
+    let secret = Secret::new(minted.id, minted.hint, phc, made_at());
     (key, secret, minted.text)
 }
 
