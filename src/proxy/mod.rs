@@ -6,6 +6,7 @@
 
 pub mod adopted;
 pub mod authorize;
+pub mod balance;
 pub mod body;
 pub mod chunks;
 pub mod credential;
@@ -15,6 +16,7 @@ pub mod gate;
 pub mod handle;
 pub mod head;
 pub mod headers;
+pub mod health;
 pub mod matcher;
 pub mod meter;
 pub mod path;

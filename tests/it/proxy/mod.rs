@@ -9,6 +9,7 @@ mod limits;
 mod raw;
 mod routes;
 mod streams;
+mod targets;
 mod upstreams;
 
 use crate::support::{Origin, TestGateway, TestStore};
