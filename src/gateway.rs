@@ -29,6 +29,7 @@ use crate::config::{Config, Environment, LoadedConfig, Problem, StoreLocation};
 use crate::domain::Clock;
 use crate::key::hash::DigestKey;
 use crate::proxy::plan::Plan;
+use crate::proxy::probe::Probers;
 use crate::proxy::worker::{self, Order, Shared};
 use crate::store::{self, Store, StoreError};
 use crate::telemetry::access::AccessLog;
@@ -103,7 +104,9 @@ impl Gateway {
         let state = AdminState { metrics, readiness: Arc::clone(&control) as Arc<dyn Readiness> };
         let stop_admin = start_admin(state, listeners.admin)?;
         let watch = Watch::new(&loaded, environment);
-        let reloader = Reloader { control: Arc::clone(&control), watch, config };
+        let mut probers = Probers::default();
+        probers.follow(&shared.plan.load());
+        let reloader = Reloader { control: Arc::clone(&control), watch, config, probers };
         Ok(Self {
             control,
             orders,
@@ -357,6 +360,7 @@ struct Reloader {
     watch: Watch,
     /// What the parts that can't be changed while they run were started with.
     config: Arc<Config>,
+    probers: Probers,
 }
 
 impl Reloader {
@@ -372,7 +376,7 @@ impl Reloader {
     }
 
     /// Puts a good file in force from the next request on; a bad one is told of and changes nothing.
-    fn take_over(&self, loaded: Result<LoadedConfig, Vec<Problem>>) {
+    fn take_over(&mut self, loaded: Result<LoadedConfig, Vec<Problem>>) {
         let taken = loaded.map_err(Refused::Problems).and_then(|loaded| self.put_in_force(&loaded));
         self.control.shared.metrics.config_reloaded(taken.is_ok());
         match taken {
@@ -384,7 +388,7 @@ impl Reloader {
         }
     }
 
-    fn put_in_force(&self, loaded: &LoadedConfig) -> Result<(), Refused> {
+    fn put_in_force(&mut self, loaded: &LoadedConfig) -> Result<(), Refused> {
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
@@ -397,6 +401,7 @@ impl Reloader {
             .map_err(|error| Refused::Plan(error.to_string()))?
             .in_service(&shared.metrics, Some(&shared.plan.load()));
         shared.auth.sync.policy.store(Arc::new(plan.policy.clone()));
+        self.probers.follow(&plan);
         shared.plan.store(Arc::new(plan));
         shared.generation.store(generation, Ordering::Release);
         if let Err(error) = shared.access_log.reopen(&loaded.config.access_log) {

@@ -20,7 +20,7 @@ use super::body::{BodyError, ClientBody, Outgoing};
 use super::headers::{self, Outbound, Trace};
 use super::meter::Meter;
 use super::route::Route;
-use super::upstream::{Lease, TargetPool};
+use super::upstream::{self, Lease, TargetPool, Unavailable};
 use crate::domain::{Environment, Reason, Refusal};
 
 /// A connection that was idle for longer may just be closed by its upstream.
@@ -39,13 +39,11 @@ pub struct Decided<'a> {
 }
 
 /// Why one target did not answer.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives for a line, and only where a target failed"
-)]
 enum Failure {
     /// Nothing of the request was read there: it may go elsewhere.
     NotSent(Request<ClientBody>, String),
+    /// Nor was anything tried: too much is waiting there already.
+    Full(Request<ClientBody>),
     /// The connection broke before anything came back.
     Lost(String),
     /// The upstream's time is over.
@@ -62,6 +60,8 @@ pub async fn forward(
 ) -> Result<Response<Outgoing>, Refusal> {
     let test = permit.holder().is_some_and(|h| h.record.key.environment == Environment::Test);
     let targets = adopted.targets(decided.route.upstream, test);
+    let trailers = adopted.plan.upstreams[decided.route.upstream].may_speak_http2()
+        && headers::takes_trailers(request.headers());
     let mut request = to_upstream(permit, decided, adopted, request, meter);
     let mut tried = Vec::new();
     loop {
@@ -70,7 +70,8 @@ pub async fn forward(
         let last = tried.len() + 1 >= targets.attempts();
         meter.sent_to(pool);
         let again = if last { None } else { Again::of(&request) };
-        let failure = match send(request, pool, decided.route.timeout_ms, meter).await {
+        let sending = Sending { timeout_ms: decided.route.timeout_ms, trailers };
+        let failure = match send(request, pool, &sending, meter).await {
             Ok((response, lease)) => {
                 pool.state().succeeded();
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -88,7 +89,8 @@ pub async fn forward(
         failure.is_held_against(pool, meter);
         request = match (failure, again) {
             (Failure::Overdue, _) => return Err(Reason::UpstreamTimeout.into()),
-            (Failure::NotSent(request, _), _) if !last => request,
+            (Failure::NotSent(request, _) | Failure::Full(request), _) if !last => request,
+            (Failure::Full(_), _) => return Err(Reason::Overloaded.into()),
             (Failure::Lost(_), Some(again)) => again.request(),
             (Failure::NotSent(_, cause) | Failure::Lost(cause), _) => {
                 let upstream = &adopted.plan.upstreams[decided.route.upstream].upstream.name;
@@ -103,10 +105,12 @@ pub async fn forward(
 }
 
 impl Failure {
-    /// A target that lets its time pass while the client is still sending may just be waiting.
     fn is_held_against(&self, pool: &TargetPool, meter: &Meter) {
-        if !matches!(self, Self::Overdue) || meter.upload().is_done() {
-            pool.state().failed(meter.worker().now_ms());
+        match self {
+            Self::Full(_) => pool.state().metrics().overloaded.increment(),
+            // It may just be waiting for a client that is slow.
+            Self::Overdue if !meter.upload().is_done() => {}
+            _ => pool.state().failed(meter.worker().now_ms()),
         }
     }
 }
@@ -172,15 +176,22 @@ fn upstream_uri(uri: &Uri, path: &str, strip: usize) -> Uri {
 struct Again {
     method: Method,
     uri: Uri,
+    version: Version,
     headers: HeaderMap,
     body: ClientBody,
 }
 
 impl Again {
     fn of(request: &Request<ClientBody>) -> Option<Self> {
-        (request.method().is_idempotent() && request.body().is_end_stream()).then(|| Self {
+        request.method().is_idempotent().then(|| Self::without_body(request)).flatten()
+    }
+
+    /// Of any method: for one that is told to have been left alone.
+    fn without_body(request: &Request<ClientBody>) -> Option<Self> {
+        request.body().is_end_stream().then(|| Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
+            version: request.version(),
             headers: request.headers().clone(),
             body: request.body().empty_again(),
         })
@@ -190,44 +201,68 @@ impl Again {
         let mut request = Request::new(self.body);
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
+        *request.version_mut() = self.version;
         *request.headers_mut() = self.headers;
         request
     }
+}
+
+/// How a request is sent.
+struct Sending {
+    timeout_ms: u64,
+    /// Whether the client takes trailers.
+    trailers: bool,
 }
 
 /// Sends a request on the first connection that takes it: kept ones first, then a new one.
 async fn send(
     mut request: Request<ClientBody>,
     pool: &Rc<TargetPool>,
-    timeout_ms: u64,
+    sending: &Sending,
     meter: &Meter,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
-    meter.connection().set_deadline(meter.worker().now_ms() + timeout_ms);
+    meter.connection().set_deadline(meter.worker().now_ms() + sending.timeout_ms);
+    let mut left_alone = false;
     loop {
-        let mut lease = match pool.take(meter.worker().now_ms()).await {
-            Some(lease) => lease,
-            None => match pool.connect().await {
-                Ok(lease) => lease,
-                Err(error) => return Err(Failure::NotSent(request, error.to_string())),
-            },
+        let mut lease = match pool.lease(false, meter.worker().now_ms()).await {
+            Ok(lease) => lease,
+            Err(Unavailable::Overloaded) => return Err(Failure::Full(request)),
+            Err(Unavailable::Failed(error)) => {
+                return Err(Failure::NotSent(request, chain(&error)));
+            }
         };
         let may_be_stale = lease.idle_ms.is_some_and(|idle_ms| idle_ms > FRESH_MS);
         let again = may_be_stale.then(|| Again::of(&request)).flatten();
+        let untouched = lease.is_shared().then(|| Again::without_body(&request)).flatten();
         let reused = lease.idle_ms.is_some();
-        let sent = in_time(lease.sender.try_send_request(request), meter).await;
-        request = match sent {
+        let sent = in_time(lease.send(request, sending.trailers), meter).await;
+        let mut error = match sent {
             None => return Err(Failure::Overdue),
             Some(Ok(response)) => return Ok((response, lease)),
-            Some(Err(mut error)) => match (error.take_message(), again) {
-                (Some(request), _) if reused => request,
-                (Some(request), _) => {
-                    return Err(Failure::NotSent(request, error.into_error().to_string()));
+            Some(Err(error)) => error,
+        };
+        let message = error.take_message();
+        let error = error.into_error();
+        request = match (message, again, untouched) {
+            (Some(request), _, _) if reused => request,
+            (Some(request), _, _) => return Err(Failure::NotSent(request, chain(&error))),
+            (None, _, Some(untouched)) if upstream::is_refused(&error) => {
+                if left_alone {
+                    return Err(Failure::NotSent(untouched.request(), chain(&error)));
                 }
-                (None, Some(again)) => again.request(),
-                (None, None) => return Err(Failure::Lost(error.into_error().to_string())),
-            },
+                left_alone = true;
+                untouched.request()
+            }
+            (None, Some(again), _) => again.request(),
+            (None, None, _) => return Err(Failure::Lost(chain(&error))),
         };
     }
+}
+
+/// An error with what caused it: of the library's own words the first alone says little.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// What a future gives before the connection's deadline; `None` when that passes first.
@@ -250,6 +285,7 @@ fn answer(response: Response<Incoming>, lease: Lease, timeout_ms: u64) -> Respon
     let (mut parts, inner) = response.into_parts();
     headers::to_client(&mut parts.headers);
     parts.extensions.clear();
+    parts.version = Version::HTTP_11;
     let stream = Stream { inner, lease: Some(lease), timeout_ms, meter: None };
     Response::from_parts(parts, Outgoing::Stream(stream))
 }

@@ -132,6 +132,12 @@ pub fn to_upstream(headers: &mut HeaderMap, outbound: &Outbound<'_>) {
     }
 }
 
+/// Whether a client says that it takes trailers (RFC 9110 section 10.1.4), as those of gRPC do.
+pub fn takes_trailers(headers: &HeaderMap) -> bool {
+    let mut listed = headers.get_all(TE).iter().flat_map(|te| te.as_bytes().split(|b| *b == b','));
+    listed.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
 /// Makes an upstream's headers the client's.
 pub fn to_client(headers: &mut HeaderMap) {
     remove_hop_by_hop(headers);

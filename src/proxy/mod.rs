@@ -21,6 +21,7 @@ pub mod matcher;
 pub mod meter;
 pub mod path;
 pub mod plan;
+pub mod probe;
 pub mod respond;
 pub mod route;
 pub mod serve;

@@ -2,14 +2,17 @@
 
 mod access_log;
 mod answers;
+mod bounds;
 mod credentials;
 mod flood;
 mod forward;
+mod http2_upstreams;
 mod limits;
 mod raw;
 mod routes;
 mod streams;
 mod targets;
+mod tls_upstreams;
 mod upstreams;
 
 use crate::support::{Origin, TestGateway, TestStore};
