@@ -55,13 +55,13 @@ fn a_second_connection_is_made_where_the_first_is_full() {
     let gateway = gateway(&origin);
     let key = gateway.key("--name a");
     assert_eq!(gateway.curl("/a").bearer(&key).send().status, 200);
-    // The library's server takes 200 requests at once on a connection.
+    // The library's server takes 200 requests at once on a connection; until it has said so, 100.
     let mut held: Vec<Wire> = (0..250).map(|_| Wire::connect(gateway.address())).collect();
     for wire in &mut held {
         wire.send(get("/held", key.secret()));
     }
     until("all are there", || origin.received().len() == 251);
-    assert_eq!(origin.connections(), 2);
+    assert!((2..=3).contains(&origin.connections()));
     origin.release(250);
     assert!(held.iter_mut().all(|wire| wire.answer().status == 200));
 }
