@@ -10,8 +10,8 @@ use http::header::{
 use http::{HeaderMap, HeaderValue};
 
 use super::authorize::Holder;
+use super::connection::Connection;
 use super::credential;
-use super::gate::Connection;
 use super::plan::{IdentityNames, Plan};
 use super::route::Route;
 use crate::key::SecretFormat;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::adopted::Adopted;
 use super::body::Upload;
-use super::gate::{Connection, Waiting};
+use super::connection::{Connection, Waiting};
 use super::headers::Trace;
 use super::respond;
 use super::upstream::TargetPool;

@@ -13,7 +13,7 @@ use rand::RngExt as _;
 
 use super::adopted::Adopted;
 use super::body::Outgoing;
-use super::gate::Connection;
+use super::connection::Connection;
 use super::headers::{Trace, X_REQUEST_ID};
 use super::meter::Meter;
 use super::respond;

@@ -24,7 +24,8 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::adopted::Adopted;
-use super::gate::{Connection, Gate, Waiting};
+use super::connection::{Connection, Waiting};
+use super::gate::Gate;
 use super::handle::handle;
 use super::plan::PlanSource;
 use super::serve::{Handler, serve};
@@ -141,11 +142,17 @@ impl Worker {
         let over = |since: u64, bound: Duration| now_ms > since + bound.as_millis() as u64;
         self.connections.borrow_mut().retain(|connection| {
             let Some(connection) = connection.upgrade() else { return false };
-            match connection.waiting() {
-                (Waiting::Head, since) if over(since, server.header_timeout) => connection.end(),
-                (Waiting::Request, since) if over(since, server.idle_timeout) => connection.end(),
-                _ if connection.is_overdue(now_ms) => connection.wake(),
-                _ => {}
+            let has_waited = match (connection.stuck_since(), connection.waiting()) {
+                (Some(since), _) | (None, (Waiting::Request, since)) => {
+                    over(since, server.idle_timeout)
+                }
+                (None, (Waiting::Head, since)) => over(since, server.header_timeout),
+                (None, (Waiting::Nothing, _)) => false,
+            };
+            if has_waited {
+                connection.end();
+            } else if connection.is_overdue(now_ms) {
+                connection.wake();
             }
             true
         });
@@ -297,6 +304,8 @@ async fn serve_connection(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(None)
+            // A client that has closed its side is still answered.
+            .half_close(true)
             .max_buf_size(READ_BUFFER.max(max_head + READ_BUFFER))
             .serve_connection(TokioIo::new(gate), service)
     );
