@@ -11,6 +11,7 @@ mod examples;
 mod imports;
 mod outage;
 mod proxy;
+mod raw;
 mod reload;
 mod secrets;
 mod store;

@@ -6,7 +6,6 @@ mod credentials;
 mod flood;
 mod forward;
 mod limits;
-mod raw;
 mod routes;
 mod streams;
 mod upstreams;

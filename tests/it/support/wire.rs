@@ -1,7 +1,7 @@
 //! A client that sends exactly the bytes it is told to.
 
 use std::io::{self, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use super::message::{Framing, read_body, read_head, read_piece};
 use super::{Answer, PATIENCE};
@@ -34,6 +34,11 @@ impl Wire {
     /// Sends bytes, or says why not.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.reader.get_mut().write_all(bytes.as_ref())
+    }
+
+    /// Says that nothing more will be sent, as `nc -N` does.
+    pub(crate) fn finish(&mut self) {
+        self.reader.get_ref().shutdown(Shutdown::Write).expect("the connection is open");
     }
 
     /// Reads one answer with its body.
