@@ -8,6 +8,7 @@ pub mod adopted;
 pub mod authorize;
 pub mod body;
 pub mod chunks;
+pub mod cors;
 pub mod credential;
 pub mod explain;
 pub mod forward;

@@ -8,6 +8,7 @@ use crate::config;
 use crate::domain::{Catalogue, Limit, Reason, Refusal, ScopeSet};
 use crate::limit::RouteId;
 
+use super::cors::{Cors, Preflight};
 use super::matcher::{Match, Matcher, PatternError};
 
 /// A route as requests use it.
@@ -35,6 +36,8 @@ pub struct Route {
     pub allow_test_keys: bool,
     /// Whether header names with an underscore pass.
     pub underscore_headers: bool,
+    /// What is said to browsers.
+    pub cors: Option<Cors>,
 }
 
 /// Which scopes a route asks for, as bits and in words.
@@ -73,6 +76,17 @@ impl Router {
         }
     }
 
+    /// The route that a preflight asks for, if that one speaks to browsers.
+    pub fn preflighted(&self, preflight: &Preflight<'_>, path: &str) -> Option<&Route> {
+        let route = self.find(&preflight.method, path).ok()?;
+        route.cors.is_some().then_some(route)
+    }
+
+    /// What a path's routes that speak to browsers have, sorted.
+    pub fn methods_for_pages(&self, path: &str) -> String {
+        self.matcher.methods(path, |index| self.routes[index].cors.is_some())
+    }
+
     /// Every route, in the order of the configuration.
     pub fn routes(&self) -> &[Route] {
         &self.routes
@@ -96,6 +110,7 @@ impl Route {
             timeout_ms: route.timeout.unwrap_or(upstream.timeout).as_millis() as u64,
             allow_test_keys: route.allow_test_keys,
             underscore_headers: route.underscore_headers,
+            cors: route.cors.as_ref().map(Cors::new),
         }
     }
 }

@@ -76,7 +76,8 @@ pub(super) const ROUTE: &[Setting] = &[
     Setting::optional(
         "methods",
         List { of: Text, least: 1 },
-        "Methods it has; absent: all. GET allows HEAD; OPTIONS only where it is listed.",
+        "Methods it has; absent: all. GET allows HEAD; OPTIONS only where it is listed, but for \
+         the preflights of `cors`.",
     ),
     Setting::optional(
         "scopes",
@@ -140,15 +141,15 @@ pub(super) const ROUTE: &[Setting] = &[
         "cors",
         Table(CORS),
         "Browser access: preflight answered without a key, errors readable by the page.",
-    )
-    .later(),
+    ),
 ];
 
 const CORS: &[Setting] = &[Setting::default(
     "origins",
     List { of: Text, least: 0 },
     "[]",
-    "Origins of pages that may call.",
+    "Origins of pages that may call, as browsers send them (`https://HOST[:PORT]`), or `*` alone \
+     for all; empty: none.",
 )];
 
 pub(super) const IDENTITY: &[Setting] = &[

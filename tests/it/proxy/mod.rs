@@ -2,6 +2,7 @@
 
 mod access_log;
 mod answers;
+mod cors;
 mod credentials;
 mod flood;
 mod forward;
