@@ -173,6 +173,8 @@ pub struct Route {
     pub allow_test_keys: bool,
     /// Whether header names with an underscore pass.
     pub underscore_headers: bool,
+    /// Whether WebSockets pass.
+    pub websocket: bool,
     /// Pages of which origins may call; `None`: nothing is said to browsers.
     pub cors: Option<Origins>,
 }

@@ -23,6 +23,7 @@ use tokio_util::io::poll_read_buf;
 
 use super::chunks::Chunks;
 use super::head::{self, Framing};
+use super::tunnel::Tunnel;
 use crate::domain::{Reason, Refusal};
 
 /// What the library reads in the place of a refused head.
@@ -57,6 +58,8 @@ pub struct Connection {
     refused: RefCell<Option<(u64, Refusal)>>,
     served: Cell<u64>,
     ended: Cell<bool>,
+    tunnel: RefCell<Option<Box<Tunnel>>>,
+    switched: Cell<bool>,
 }
 
 impl Connection {
@@ -73,6 +76,8 @@ impl Connection {
             refused: RefCell::new(None),
             served: Cell::new(0),
             ended: Cell::new(false),
+            tunnel: RefCell::default(),
+            switched: Cell::new(false),
         }
     }
 
@@ -124,6 +129,18 @@ impl Connection {
         }
     }
 
+    /// What comes behind the answer that is on its way is no HTTP: the gate lets all of it pass, to
+    /// the tunnel that begins when the answer is written.
+    pub fn switch_to(&self, tunnel: Box<Tunnel>) {
+        self.switched.set(true);
+        *self.tunnel.borrow_mut() = Some(tunnel);
+    }
+
+    /// The tunnel that was switched to, once.
+    pub fn take_tunnel(&self) -> Option<Box<Tunnel>> {
+        self.tunnel.borrow_mut().take()
+    }
+
     /// Ends the connection without another word.
     pub fn end(&self) {
         self.ended.set(true);
@@ -156,6 +173,7 @@ pub struct Gate<S> {
     phase: Phase,
     heads: u64,
     linger: Option<(Pin<Box<Sleep>>, usize)>,
+    is_shut: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
@@ -176,6 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             phase: Phase::Head { scanned: 0 },
             heads: 0,
             linger: None,
+            is_shut: false,
         }
     }
 
@@ -292,8 +311,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
         sleep.as_mut().poll(cx)
     }
 
+    /// What is pending of a client that did not wait for its 101, then the stream itself.
+    fn read_tunnelled(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if matches!(self.phase, Phase::Refused) {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
+        if self.pending.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        self.passing = self.pending.len();
+        self.hand_over(buf);
+        Poll::Ready(Ok(()))
+    }
+
     /// Whether the client may still be sending what nobody reads.
     fn has_unread(&self) -> bool {
+        if self.connection.switched.get() {
+            return false;
+        }
         !matches!(self.phase, Phase::Head { .. }) || !self.pending.is_empty()
     }
 }
@@ -305,6 +344,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.connection.switched.get() {
+            return this.read_tunnelled(cx, buf);
+        }
         loop {
             if this.passing > 0 {
                 this.hand_over(buf);
@@ -378,12 +420,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_shut {
+            return Poll::Ready(Ok(()));
+        }
         if self.linger.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
         }
         if self.has_unread() {
             ready!(self.poll_linger(cx));
         }
+        self.is_shut = true;
         Poll::Ready(Ok(()))
     }
 }

@@ -23,5 +23,7 @@ pub mod plan;
 pub mod respond;
 pub mod route;
 pub mod serve;
+pub mod tunnel;
 pub mod upstream;
+pub mod websocket;
 pub mod worker;

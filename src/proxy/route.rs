@@ -1,6 +1,7 @@
 //! What a configured route asks for, made ready for requests: the step itself is [`super::matcher`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
 
@@ -10,6 +11,10 @@ use crate::limit::RouteId;
 
 use super::cors::{Cors, Preflight};
 use super::matcher::{Match, Matcher, PatternError};
+
+/// For WebSockets of a route without a timeout of its own: an upstream's is for answers, and too
+/// short for a conversation.
+const TUNNEL_IDLE: Duration = Duration::from_hours(1);
 
 /// A route as requests use it.
 #[derive(Debug)]
@@ -36,6 +41,10 @@ pub struct Route {
     pub allow_test_keys: bool,
     /// Whether header names with an underscore pass.
     pub underscore_headers: bool,
+    /// Whether WebSockets pass.
+    pub websocket: bool,
+    /// Milliseconds for which nothing may be said on a WebSocket.
+    pub tunnel_idle_ms: u64,
     /// What is said to browsers.
     pub cors: Option<Cors>,
 }
@@ -110,6 +119,8 @@ impl Route {
             timeout_ms: route.timeout.unwrap_or(upstream.timeout).as_millis() as u64,
             allow_test_keys: route.allow_test_keys,
             underscore_headers: route.underscore_headers,
+            websocket: route.websocket,
+            tunnel_idle_ms: route.timeout.unwrap_or(TUNNEL_IDLE).as_millis() as u64,
             cors: route.cors.as_ref().map(Cors::new),
         }
     }

@@ -122,7 +122,12 @@ pub(super) const ROUTE: &[Setting] = &[
         One(ANY_SIZE),
         "How long a body may be, in place of `server.max_body`.",
     ),
-    Setting::optional("timeout", One(LONGER_THAN_ZERO), "In place of the upstream's."),
+    Setting::optional(
+        "timeout",
+        One(LONGER_THAN_ZERO),
+        "In place of the upstream's. A WebSocket on which nothing is said for it ends, and without it \
+         after an hour.",
+    ),
     Setting::default("allow_test_keys", One(Bool), "true", "Whether test keys may."),
     Setting::default(
         "forward_trailers",
@@ -136,6 +141,12 @@ pub(super) const ROUTE: &[Setting] = &[
         One(Bool),
         "false",
         "Whether header names with an underscore are let through.",
+    ),
+    Setting::default(
+        "websocket",
+        One(Bool),
+        "true",
+        "Whether a GET may become a WebSocket. Any other `Upgrade` is taken off.",
     ),
     Setting::optional(
         "cors",

@@ -11,6 +11,7 @@ mod raw;
 mod routes;
 mod streams;
 mod upstreams;
+mod websocket;
 
 use crate::support::{Origin, TestGateway, TestStore};
 
