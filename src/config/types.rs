@@ -173,6 +173,19 @@ pub struct Route {
     pub allow_test_keys: bool,
     /// Whether header names with an underscore pass.
     pub underscore_headers: bool,
+    /// Whether WebSockets pass.
+    pub websocket: bool,
+    /// Pages of which origins may call; `None`: nothing is said to browsers.
+    pub cors: Option<Origins>,
+}
+
+/// `cors.origins` of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// `*`.
+    Any,
+    /// These, as browsers send them (RFC 6454 section 6.2); at least one.
+    Listed(Vec<HeaderValue>),
 }
 
 /// `[errors.REASON]`: what is not given stays as it is by default.

@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::forward::Stream;
+use super::tunnel::Tunnel;
 use crate::domain::{Reason, Refusal};
 
 /// Why a body ended before its end.
@@ -33,6 +34,11 @@ impl Upload {
     /// Bytes read of the client so far.
     pub fn bytes(&self) -> u64 {
         self.bytes.get()
+    }
+
+    /// So much more was read of what the client sends through a tunnel.
+    pub fn add(&self, bytes: u64) {
+        self.bytes.set(self.bytes.get() + bytes);
     }
 
     /// Whether the whole of it was read.
@@ -130,6 +136,8 @@ pub enum Outgoing {
     Full(Option<Bytes>),
     /// From the upstream.
     Stream(Stream),
+    /// None: behind the head begins a tunnel.
+    Tunnel(Option<Box<Tunnel>>),
 }
 
 impl Outgoing {
@@ -150,6 +158,7 @@ impl Body for Outgoing {
         match &mut *self {
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream(stream) => Pin::new(stream).poll_frame(cx),
+            Self::Tunnel(_) => Poll::Ready(None),
         }
     }
 
@@ -157,6 +166,7 @@ impl Body for Outgoing {
         match self {
             Self::Full(bytes) => bytes.is_none(),
             Self::Stream(stream) => stream.is_end_stream(),
+            Self::Tunnel(_) => true,
         }
     }
 
@@ -164,6 +174,7 @@ impl Body for Outgoing {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Self::Stream(stream) => stream.size_hint(),
+            Self::Tunnel(_) => SizeHint::with_exact(0),
         }
     }
 }

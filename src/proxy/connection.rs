@@ -6,6 +6,7 @@ use std::task::{Context, Waker};
 
 use http::HeaderValue;
 
+use super::tunnel::Tunnel;
 use crate::domain::Refusal;
 
 /// What a connection waits for, for the sweep that ends those that wait too long.
@@ -34,6 +35,8 @@ pub struct Connection {
     refused: RefCell<Option<(u64, Refusal)>>,
     served: Cell<u64>,
     ended: Cell<bool>,
+    tunnel: RefCell<Option<Box<Tunnel>>>,
+    switched: Cell<bool>,
 }
 
 impl Connection {
@@ -51,6 +54,8 @@ impl Connection {
             refused: RefCell::new(None),
             served: Cell::new(0),
             ended: Cell::new(false),
+            tunnel: RefCell::default(),
+            switched: Cell::new(false),
         }
     }
 
@@ -123,6 +128,23 @@ impl Connection {
         if let Some(task) = &*self.task.borrow() {
             task.wake_by_ref();
         }
+    }
+
+    /// What comes behind the answer that is on its way is no HTTP: the gate lets all of it pass, to
+    /// the tunnel that begins when the answer is written.
+    pub fn switch_to(&self, tunnel: Box<Tunnel>) {
+        self.switched.set(true);
+        *self.tunnel.borrow_mut() = Some(tunnel);
+    }
+
+    /// Whether what comes is a tunnel's.
+    pub fn is_switched(&self) -> bool {
+        self.switched.get()
+    }
+
+    /// The tunnel that was switched to, once.
+    pub fn take_tunnel(&self) -> Option<Box<Tunnel>> {
+        self.tunnel.borrow_mut().take()
     }
 
     /// Ends the connection without another word.

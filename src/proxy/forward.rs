@@ -20,7 +20,9 @@ use super::body::{BodyError, ClientBody, Outgoing};
 use super::headers::{self, Outbound, Trace};
 use super::meter::Meter;
 use super::route::Route;
+use super::tunnel::Tunnel;
 use super::upstream::{Lease, TargetPool};
+use super::websocket;
 use crate::domain::{Environment, Reason, Refusal};
 
 /// A connection that was idle for longer may just be closed by its upstream.
@@ -62,7 +64,11 @@ pub async fn forward(
 ) -> Result<Response<Outgoing>, Refusal> {
     let test = permit.holder().is_some_and(|h| h.record.key.environment == Environment::Test);
     let targets = adopted.targets(decided.route.upstream, test);
+    let upgrade = decided.route.websocket && websocket::is_asked_for(&request);
     let mut request = to_upstream(permit, decided, adopted, request, meter);
+    if upgrade {
+        websocket::set_upgrade(request.headers_mut());
+    }
     let mut attempts = targets.attempts();
     loop {
         let pool = targets.next();
@@ -70,6 +76,12 @@ pub async fn forward(
         meter.sent_to(pool);
         let again = if attempts > 0 { Again::of(&request) } else { None };
         request = match send(request, pool, decided.route.timeout_ms, meter).await {
+            Ok((response, _))
+                if upgrade && websocket::is_granted(response.status(), response.headers()) =>
+            {
+                meter.answered();
+                return Ok(switch(response, decided.route.tunnel_idle_ms));
+            }
             Ok((response, _)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 tracing::warn!("the upstream switched protocols unasked");
                 return Err(Reason::UpstreamUnavailable.into());
@@ -233,6 +245,17 @@ fn answer(response: Response<Incoming>, lease: Lease, timeout_ms: u64) -> Respon
     parts.extensions.clear();
     let stream = Stream { inner, lease: Some(lease), timeout_ms, meter: None };
     Response::from_parts(parts, Outgoing::Stream(stream))
+}
+
+/// The answer that a tunnel begins behind. Its connection to the upstream is the tunnel's.
+fn switch(mut response: Response<Incoming>, idle_ms: u64) -> Response<Outgoing> {
+    let upstream = hyper::upgrade::on(&mut response);
+    let (mut parts, _) = response.into_parts();
+    headers::to_client(&mut parts.headers);
+    websocket::set_upgrade(&mut parts.headers);
+    parts.extensions.clear();
+    let tunnel = Box::new(Tunnel::new(upstream, idle_ms));
+    Response::from_parts(parts, Outgoing::Tunnel(Some(tunnel)))
 }
 
 /// An upstream's body on its way to the client. At its end the connection is given back; dropped

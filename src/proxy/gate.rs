@@ -48,6 +48,7 @@ pub struct Gate<S> {
     /// Once a head is refused: what the library has not read of the placeholder.
     placeholder: Option<&'static [u8]>,
     linger: Option<(Pin<Box<Sleep>>, usize)>,
+    is_shut: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
@@ -67,6 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             passing: 0,
             placeholder: None,
             linger: None,
+            is_shut: false,
         }
     }
 
@@ -164,8 +166,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
         sleep.as_mut().poll(cx)
     }
 
+    /// What is pending of a client that did not wait for its 101, then the stream itself.
+    fn read_tunnelled(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.placeholder.is_some() {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
+        if self.pending.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        self.passing = self.pending.len();
+        self.hand_over(buf);
+        Poll::Ready(Ok(()))
+    }
+
     /// Whether the client may still be sending what nobody reads.
     fn has_unread(&self) -> bool {
+        if self.connection.is_switched() {
+            return false;
+        }
         self.placeholder.is_some() || self.messages.is_in_body() || !self.pending.is_empty()
     }
 
@@ -186,6 +208,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.connection.is_switched() {
+            return this.read_tunnelled(cx, buf);
+        }
         while !this.hand_over(buf) {
             match ready!(this.find(cx, buf))? {
                 None => break,
@@ -228,12 +253,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_shut {
+            return Poll::Ready(Ok(()));
+        }
         if self.linger.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
         }
         if self.has_unread() {
             ready!(self.poll_linger(cx));
         }
+        self.is_shut = true;
         Poll::Ready(Ok(()))
     }
 }

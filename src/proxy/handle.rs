@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 use super::adopted::Adopted;
 use super::authorize;
 use super::body::Outgoing;
+use super::cors::Preflight;
 use super::credential;
 use super::forward::{self, Decided};
 use super::headers::Trace;
@@ -34,9 +35,18 @@ pub async fn handle(
     let path_and_query = request.uri().path_and_query().cloned();
     let path = canonical(path_and_query.as_ref().map_or("", |target| target.path()))
         .map_err(Refusal::BadRequest)?;
-    // 3: the route, known before any key is asked for.
+    // 3: the route, known before any key is asked for. A browser asks first, and without one.
+    if let Some(preflight) = Preflight::of(request.method(), request.headers())
+        && let Some(route) = plan.router.preflighted(&preflight, &path)
+    {
+        meter.routed(route.index);
+        return Ok(preflight.answer(route, &plan.router.methods_for_pages(&path), &plan.config));
+    }
     let route = plan.router.find(request.method(), &path)?;
     meter.routed(route.index);
+    if let Some(cors) = &route.cors {
+        meter.readable(cors.readable(request.headers()));
+    }
     let (permit, held_in) = if let Some(permit) = authorize::public(route) {
         check_length(&request, route)?;
         (permit, 0)

@@ -86,7 +86,7 @@ impl TargetPool {
             http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         tokio::task::spawn_local(async move {
             // What goes wrong on it is told to the request that was under way.
-            let _ = connection.await;
+            let _ = connection.with_upgrades().await;
         });
         Ok(Lease { sender, idle_ms: None, pool: Rc::clone(self) })
     }

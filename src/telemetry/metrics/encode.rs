@@ -130,6 +130,9 @@ impl Exposition<'_> {
         let help = "Client connections closed at once because of server.max_connections";
         let refused = metrics.total(|worker| &worker.connections_refused);
         self.counter("keygate_connections_refused", help, refused)?;
+        let closed = metrics.total(|worker| &worker.tunnels_closed);
+        let open = metrics.total(|worker| &worker.tunnels_opened).saturating_sub(closed);
+        self.gauge("keygate_tunnels", "WebSockets that are open", open)?;
         let help = "Bytes of request bodies";
         let bytes_in = metrics.total(|worker| &worker.bytes_in);
         self.counter("keygate_request_body_bytes", help, bytes_in)?;

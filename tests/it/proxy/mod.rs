@@ -2,6 +2,7 @@
 
 mod access_log;
 mod answers;
+mod cors;
 mod credentials;
 mod flood;
 mod forward;
@@ -9,6 +10,7 @@ mod limits;
 mod routes;
 mod streams;
 mod upstreams;
+mod websocket;
 
 use crate::support::{Origin, TestGateway, TestStore};
 
