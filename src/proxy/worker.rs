@@ -320,6 +320,8 @@ async fn serve_connection(
     let mut serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
+        // A client that has closed its side is still answered.
+        .half_close(true)
         .max_buf_size(READ_BUFFER.max(max_head + READ_BUFFER))
         .serve_connection(TokioIo::new(gate), service);
     let mut told = false;
