@@ -4,6 +4,7 @@ mod access_log;
 mod answers;
 mod cors;
 mod credentials;
+mod differential;
 mod flood;
 mod forward;
 mod limits;
