@@ -4,12 +4,14 @@ mod access_log;
 mod answers;
 mod cors;
 mod credentials;
+mod expect;
 mod flood;
 mod forward;
 mod limits;
 mod raw;
 mod routes;
 mod streams;
+mod trailers;
 mod upstreams;
 mod websocket;
 
