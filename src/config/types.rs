@@ -152,6 +152,7 @@ pub enum Requirement {
 
 /// One `[[routes]]`.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Route {
     /// As written: literal segments, `{name}` for one, `/**` last for one or more.
     pub path: String,
@@ -173,6 +174,8 @@ pub struct Route {
     pub allow_test_keys: bool,
     /// Whether header names with an underscore pass.
     pub underscore_headers: bool,
+    /// Whether request trailers pass, filtered.
+    pub forward_trailers: bool,
     /// Whether WebSockets pass.
     pub websocket: bool,
     /// Pages of which origins may call; `None`: nothing is said to browsers.

@@ -6,10 +6,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::forward::Stream;
+use super::trailers;
 use super::tunnel::Tunnel;
 use crate::domain::{Reason, Refusal};
 
@@ -55,26 +57,36 @@ impl Upload {
     }
 }
 
-/// The client's body as it goes to the upstream: no longer than the route takes, without trailers.
+/// The client's body as it goes to the upstream: no longer than the route takes, with those
+/// trailers that may pass.
 pub struct ClientBody {
     /// `None` where the client sent none.
     inner: Option<Incoming>,
     left: u64,
+    trailers: Box<[HeaderName]>,
     upload: Rc<Upload>,
 }
 
 impl ClientBody {
-    /// Bounds a body to `max` bytes.
-    pub fn new(inner: Incoming, max: u64, upload: Rc<Upload>) -> Self {
+    /// Bounds a body to `max` bytes and its trailers to these.
+    pub fn new(inner: Incoming, max: u64, trailers: Box<[HeaderName]>, upload: Rc<Upload>) -> Self {
         let empty = inner.is_end_stream();
         upload.done.set(empty);
-        Self { inner: (!empty).then_some(inner), left: max, upload }
+        Self { inner: (!empty).then_some(inner), left: max, trailers, upload }
     }
 
     /// No body, for a request that had none and is made once more.
     #[must_use]
     pub fn empty_again(&self) -> Self {
-        Self { inner: None, left: 0, upload: Rc::clone(&self.upload) }
+        Self { inner: None, left: 0, trailers: Box::default(), upload: Rc::clone(&self.upload) }
+    }
+
+    /// Of trailers, those that may pass. They are the last of a body, and not always asked for more.
+    fn filtered(&self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+        let mut trailers = frame.into_trailers().ok()?;
+        self.upload.done.set(true);
+        trailers::retain(&mut trailers, |name| self.trailers.contains(name));
+        (!trailers.is_empty()).then(|| Frame::trailers(trailers))
     }
 
     fn fail(
@@ -105,7 +117,13 @@ impl Body for ClientBody {
                 Some(Err(error)) => return self.fail(Fault::Broken, error.into()),
                 Some(Ok(frame)) => frame,
             };
-            let Ok(data) = frame.into_data() else { continue };
+            let data = match frame.into_data() {
+                Ok(data) => data,
+                Err(frame) => match self.filtered(frame) {
+                    Some(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                    None => continue,
+                },
+            };
             let length = data.len() as u64;
             let Some(left) = self.left.checked_sub(length) else {
                 return self.fail(Fault::TooLarge, "the body is too large".into());

@@ -20,6 +20,7 @@ use super::body::{BodyError, ClientBody, Outgoing};
 use super::headers::{self, Outbound, Trace};
 use super::meter::Meter;
 use super::route::Route;
+use super::trailers;
 use super::tunnel::Tunnel;
 use super::upstream::{Lease, TargetPool};
 use super::websocket;
@@ -120,7 +121,7 @@ fn to_upstream(
         // RFC 9112 section 3.2.2: the target's own authority stands in Host's place.
         parts.headers.insert(http::header::HOST, value);
     }
-    headers::to_upstream(
+    let trailers = headers::to_upstream(
         &mut parts.headers,
         &Outbound {
             plan: &adopted.plan,
@@ -135,7 +136,7 @@ fn to_upstream(
     parts.uri = upstream_uri(&parts.uri, decided.path, decided.route.strip);
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
-    let body = ClientBody::new(body, decided.route.max_body, Rc::clone(meter.upload()));
+    let body = ClientBody::new(body, decided.route.max_body, trailers, Rc::clone(meter.upload()));
     Request::from_parts(parts, body)
 }
 
@@ -307,15 +308,20 @@ impl Body for Stream {
         {
             return Poll::Ready(Some(Err("the upstream stopped sending".into())));
         }
-        let Some(frame) = ready!(Pin::new(&mut this.inner).poll_frame(cx)) else {
+        let Some(mut frame) = ready!(Pin::new(&mut this.inner).poll_frame(cx)) else {
             this.ended();
             return Poll::Ready(None);
         };
+        let trailers = frame.as_mut().ok().and_then(Frame::trailers_mut);
+        let is_last = trailers.is_some();
+        if let Some(trailers) = trailers {
+            trailers::retain(trailers, trailers::may_come_down);
+        }
         if let (Ok(frame), Some(meter)) = (&frame, &mut this.meter) {
             meter.sent_out(frame.data_ref().map_or(0, Bytes::len) as u64);
             meter.connection().set_deadline(meter.worker().now_ms() + this.timeout_ms);
         }
-        if this.inner.is_end_stream() {
+        if is_last || this.inner.is_end_stream() {
             this.ended();
         }
         Poll::Ready(Some(frame.map_err(Into::into)))

@@ -1,6 +1,7 @@
 //! A request's way, top to bottom: section 4 of the contract, one step a line.
 
-use http::{Method, Request, Response};
+use http::header::EXPECT;
+use http::{HeaderMap, Method, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -32,6 +33,7 @@ pub async fn handle(
     let (plan, client) = (&adopted.plan, meter.connection().client);
     // 1 and 2: the head. Its bytes were looked at by the gate.
     check_method(request.method())?;
+    check_expectation(request.headers())?;
     let path_and_query = request.uri().path_and_query().cloned();
     let path = canonical(path_and_query.as_ref().map_or("", |target| target.path()))
         .map_err(Refusal::BadRequest)?;
@@ -79,6 +81,17 @@ fn check_method(method: &Method) -> Result<(), Refusal> {
         return Err(Refusal::MethodNotAllowed(ORDINARY_METHODS.into()));
     }
     Ok(())
+}
+
+/// The library answers `100-continue` when the body is first asked for, which is behind every check;
+/// what an upstream would make of any other expectation nobody knows (RFC 9110 section 10.1.1).
+fn check_expectation(headers: &HeaderMap) -> Result<(), Reason> {
+    let mut expected = headers.get_all(EXPECT).iter();
+    match (expected.next(), expected.next()) {
+        (None, _) => Ok(()),
+        (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"100-continue") => Ok(()),
+        _ => Err(Reason::ExpectationFailed),
+    }
 }
 
 /// A body that says that it is too long is refused before anything is counted; one that turns out

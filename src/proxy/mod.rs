@@ -25,6 +25,7 @@ pub mod plan;
 pub mod respond;
 pub mod route;
 pub mod serve;
+pub mod trailers;
 pub mod tunnel;
 pub mod upstream;
 pub mod websocket;

@@ -18,6 +18,7 @@ const TUNNEL_IDLE: Duration = Duration::from_hours(1);
 
 /// A route as requests use it.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Route {
     /// Its place in the configuration.
     pub index: usize,
@@ -41,6 +42,8 @@ pub struct Route {
     pub allow_test_keys: bool,
     /// Whether header names with an underscore pass.
     pub underscore_headers: bool,
+    /// Whether request trailers pass, filtered.
+    pub forward_trailers: bool,
     /// Whether WebSockets pass.
     pub websocket: bool,
     /// Milliseconds for which nothing may be said on a WebSocket.
@@ -119,6 +122,7 @@ impl Route {
             timeout_ms: route.timeout.unwrap_or(upstream.timeout).as_millis() as u64,
             allow_test_keys: route.allow_test_keys,
             underscore_headers: route.underscore_headers,
+            forward_trailers: route.forward_trailers,
             websocket: route.websocket,
             tunnel_idle_ms: route.timeout.unwrap_or(TUNNEL_IDLE).as_millis() as u64,
             cors: route.cors.as_ref().map(Cors::new),

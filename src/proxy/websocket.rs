@@ -5,7 +5,7 @@
 //! header; `h2c` would carry requests past every check.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderName, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HeaderName, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TE, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 use http_body::Body;
@@ -35,6 +35,7 @@ pub fn is_granted(status: StatusCode, headers: &HeaderMap) -> bool {
 /// Says to the next hop what its predecessor said: both headers are of one hop each.
 pub fn set_upgrade(headers: &mut HeaderMap) {
     headers.remove(CONTENT_LENGTH);
+    headers.remove(TE);
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
 }

@@ -49,6 +49,7 @@ pub(super) fn check(
             timeout: given.optional_duration("timeout"),
             allow_test_keys: given.bool("allow_test_keys"),
             underscore_headers: given.bool("underscore_headers"),
+            forward_trailers: given.bool("forward_trailers"),
             websocket: given.bool("websocket"),
             cors: cors::check(given, complaints),
         });

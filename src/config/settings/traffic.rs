@@ -133,9 +133,9 @@ pub(super) const ROUTE: &[Setting] = &[
         "forward_trailers",
         One(Bool),
         "false",
-        "Whether request trailers are sent on, filtered like headers.",
-    )
-    .later(),
+        "Whether request trailers that `Trailer` announces are sent on, filtered like headers. \
+         The answer's trailers always pass.",
+    ),
     Setting::default(
         "underscore_headers",
         One(Bool),

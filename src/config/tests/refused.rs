@@ -209,7 +209,6 @@ fn what_a_route_may_not_be(#[case] route: &str, #[case] expected: &str) {
 #[case("upstreams.api.http2", "true", "false")]
 #[case("routes.cost", "0.002", "")]
 #[case("routes.cost_header", "'x-cost'", "''")]
-#[case("routes.forward_trailers", "true", "false")]
 #[case("identity.jwt.enabled", "true", "false")]
 #[case("self_service.enabled", "true", "false")]
 #[case("telemetry.otlp_endpoint", "'http://o'", "''")]

@@ -5,11 +5,13 @@ mod answers;
 mod cors;
 mod credentials;
 mod differential;
+mod expect;
 mod flood;
 mod forward;
 mod limits;
 mod routes;
 mod streams;
+mod trailers;
 mod upstreams;
 mod websocket;
 

@@ -63,6 +63,13 @@ impl Wire {
         read_piece(&mut self.reader, framing)
     }
 
+    /// The status line of an interim answer.
+    pub(crate) fn interim(&mut self) -> String {
+        let head = read_head(&mut self.reader).expect("an answer comes");
+        let head = head.expect("the connection is not closed first");
+        String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned()
+    }
+
     /// Everything up to the close of the connection.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
