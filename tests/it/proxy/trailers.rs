@@ -101,7 +101,11 @@ fn trailers_of_an_answer_reach_a_client_that_reads_them() {
         call.piece(b"hello")?;
         call.write(b"0\r\nX-Sum: 1\r\nX-Request-Id: forged\r\n\r\n")
     });
-    let gateway = open(&origin);
+    let gateway = TestGateway::with(TestStore::sqlite())
+        .config(OPEN)
+        .config("[server]\nworkers = 1")
+        .upstream("api", &origin)
+        .start();
     let key = gateway.key("--name a");
     let asked = |fields: &str| {
         let mut wire = Wire::connect(gateway.address());
