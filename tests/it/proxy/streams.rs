@@ -115,12 +115,8 @@ fn a_client_that_leaves_ends_its_request_upstream() {
     is_gone.recv_timeout(PATIENCE).expect("the upstream is told that the client has left");
 }
 
-/// MiB that are sent each way: 1 GiB takes too long unoptimised for every run.
-fn long_mib() -> usize {
-    #[expect(clippy::disallowed_methods, reason = "this is no part of the configuration")]
-    let long = std::env::var_os("KEYGATE_LONG").is_some();
-    if long { 1_024 } else { 256 }
-}
+/// MiB that are sent each way: a GiB.
+const LONG: usize = 1_024;
 
 /// A MiB of a body at its place, no two alike.
 fn mib(number: usize) -> Vec<u8> {
@@ -152,8 +148,7 @@ impl Compared {
 
 #[test]
 fn a_long_upload_and_download_need_no_memory() {
-    let long = long_mib();
-    let origin = LongOrigin::start(long);
+    let origin = LongOrigin::start();
     let config = format!(
         "[server]\nmax_body = \"2GiB\"\n[upstreams.api]\ntargets = [\"http://{}\"]",
         origin.address
@@ -165,8 +160,8 @@ fn a_long_upload_and_download_need_no_memory() {
     let head = |method: &str, fields: &str| {
         format!("{method} /a HTTP/1.1\r\nHost: a\r\nX-API-Key: {secret}\r\n{fields}\r\n")
     };
-    wire.send(head("POST", &format!("Content-Length: {}\r\n", long << 20)));
-    for number in 0..long {
+    wire.send(head("POST", &format!("Content-Length: {}\r\n", LONG << 20)));
+    for number in 0..LONG {
         wire.send(mib(number));
     }
     assert_eq!(wire.answer().status, 200);
@@ -177,7 +172,7 @@ fn a_long_upload_and_download_need_no_memory() {
     while let Some(piece) = wire.piece(&mut framing).expect("a piece comes") {
         compared.add(&piece);
     }
-    assert_eq!(compared.length, long << 20);
+    assert_eq!(compared.length, LONG << 20);
     let more = gateway.peak_memory_kib() - before;
     assert!(more < 50 * 1024, "{more} KiB more");
     origin.served.join().expect("the upload was what was sent");
@@ -191,7 +186,7 @@ struct LongOrigin {
 }
 
 impl LongOrigin {
-    fn start(long: usize) -> Self {
+    fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("a listener has an address");
         let serve = move || {
@@ -199,7 +194,7 @@ impl LongOrigin {
             let mut reader = BufReader::with_capacity(256 * 1024, stream);
             read_head(&mut reader).expect("a request comes");
             let (mut compared, mut framing) =
-                (Compared::default(), Framing::Length(long as u64 * (1 << 20)));
+                (Compared::default(), Framing::Length(LONG as u64 * (1 << 20)));
             while let Some(piece) = read_piece(&mut reader, &mut framing).expect("a piece comes") {
                 compared.add(&piece);
             }
@@ -207,8 +202,8 @@ impl LongOrigin {
             answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned()).expect("it is read");
             read_head(&mut reader).expect("a request comes");
             let mut answer = |bytes: &[u8]| reader.get_mut().write_all(bytes).expect("it is read");
-            answer(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", long << 20).as_bytes());
-            for number in 0..long {
+            answer(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", LONG << 20).as_bytes());
+            for number in 0..LONG {
                 answer(&mib(number));
             }
         };

@@ -251,3 +251,24 @@ fn an_upstream_that_declines_or_switches_to_something_else_opens_no_tunnel() {
         assert_eq!(gateway.metrics().total("keygate_tunnels"), 0);
     }
 }
+
+#[test]
+fn what_a_client_sends_without_waiting_is_never_taken_for_a_request() {
+    let (address, served) = server(|mut socket| {
+        assert_eq!(socket.read().expect("a ping comes"), Message::Ping("GET".into()));
+        socket.flush().expect("the client reads the pong");
+        socket.close(Some(close(1_000, ""))).expect("the client reads");
+        while socket.read().is_ok() {}
+    });
+    let gateway = gateway(address, "");
+    let key = format!("X-API-Key: {}\r\n", gateway.key("--name a").secret());
+    let mut wire = Wire::connect(gateway.address());
+    let ping = b"\x89\x83\0\0\0\0GET";
+    let bye = b"\x88\x82\0\0\0\0\x03\xe8";
+    let head = handshake(&format!("{key}Upgrade: websocket\r\n"));
+    wire.send([head.as_bytes(), ping, bye].concat());
+    let answer = wire.rest();
+    assert!(answer.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&answer));
+    assert!(answer.ends_with(b"\x8a\x03GET\x88\x02\x03\xe8"), "{answer:?}");
+    served.join().expect("the server is content");
+}
