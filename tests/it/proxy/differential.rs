@@ -72,11 +72,10 @@ fn sent() -> impl Strategy<Value = Sent> {
             .prop_map(|(begin, rest)| [begin, &rest].concat());
     let query = prop_oneof![Just(String::new()), words(QUERIES, 4).prop_map(|q| format!("?{q}"))];
     let authority = select(vec!["", "", "", "http://api.example:80"]);
-    (select(METHODS), authority, path, query).prop_map(|(method, authority, path, query)| Sent {
-        method,
-        authority,
-        path,
-        query,
+    (select(METHODS), authority, path, query).prop_map(|(method, authority, path, query)| {
+        // Behind an authority a path may be missing, and is `/` then.
+        let path = if path == "/" && !authority.is_empty() { String::new() } else { path };
+        Sent { method, authority, path, query }
     })
 }
 
@@ -144,7 +143,9 @@ fn expected(matcher: &Matcher, sent: &Sent, head: &str) -> (u16, Option<(usize, 
     if head::inspect(head.as_bytes()).is_err() {
         return (400, None);
     }
-    let Ok(path) = canonical(&sent.path) else { return (400, None) };
+    let Ok(path) = canonical(if sent.path.is_empty() { "/" } else { &sent.path }) else {
+        return (400, None);
+    };
     match matcher.find(&method(sent.method), &path) {
         Match::Found(route) => {
             let strip = if ROUTES[route].1 == STRIPPED { PREFIX.len() } else { 0 };
