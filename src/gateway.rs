@@ -64,8 +64,8 @@ impl Gateway {
     ) -> anyhow::Result<Self> {
         let config = Arc::new(loaded.config.clone());
         let store = open_store(&config).await?;
-        let plan = Plan::new(Arc::clone(&config), 1)?;
         let metrics = Metrics::new(config.server.workers, env!("CARGO_PKG_VERSION"));
+        let plan = Plan::new(Arc::clone(&config), 1)?.in_service(&metrics, None);
         let (sync, synchroniser) = Sync::new(
             Arc::clone(&store),
             plan.policy.clone(),
@@ -394,7 +394,8 @@ impl Reloader {
         let shared = &self.control.shared;
         let generation = shared.generation.load(Ordering::Acquire) + 1;
         let plan = Plan::new(Arc::new(loaded.config.clone()), generation)
-            .map_err(|error| Refused::Routes(error.to_string()))?;
+            .map_err(|error| Refused::Plan(error.to_string()))?
+            .in_service(&shared.metrics, Some(&shared.plan.load()));
         shared.auth.sync.policy.store(Arc::new(plan.policy.clone()));
         shared.plan.store(Arc::new(plan));
         shared.generation.store(generation, Ordering::Release);
@@ -408,7 +409,7 @@ impl Reloader {
 /// Why a new configuration was not taken.
 enum Refused {
     Problems(Vec<Problem>),
-    Routes(String),
+    Plan(String),
 }
 
 impl Refused {
@@ -419,7 +420,7 @@ impl Refused {
                     tracing::error!(hint = problem.hint.as_deref(), "{problem}");
                 }
             }
-            Self::Routes(problem) => tracing::error!("{problem}"),
+            Self::Plan(problem) => tracing::error!("{problem}"),
         }
     }
 }

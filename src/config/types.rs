@@ -114,7 +114,7 @@ pub struct Limits {
 pub struct Upstream {
     /// Its name.
     pub name: String,
-    /// Where requests go, in turn; at least one.
+    /// Where requests go; at least one.
     pub targets: Vec<Target>,
     /// Where test keys' requests go, if there is any.
     pub sandbox: Vec<Target>,

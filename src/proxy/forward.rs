@@ -70,38 +70,55 @@ pub async fn forward(
     if upgrade {
         websocket::set_upgrade(request.headers_mut());
     }
-    let mut attempts = targets.attempts();
+    let mut tried = Vec::new();
     loop {
-        let pool = targets.next();
-        attempts -= 1;
+        let chosen = targets.choose(&tried, meter.worker().now_ms());
+        let pool = targets.pool(chosen);
+        let last = tried.len() + 1 >= targets.attempts();
         meter.sent_to(pool);
-        let again = if attempts > 0 { Again::of(&request) } else { None };
-        request = match send(request, pool, decided.route.timeout_ms, meter).await {
-            Ok((response, _))
-                if upgrade && websocket::is_granted(response.status(), response.headers()) =>
-            {
-                meter.answered();
-                return Ok(switch(response, decided.route.tunnel_idle_ms));
-            }
-            Ok((response, _)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                tracing::warn!("the upstream switched protocols unasked");
-                return Err(Reason::UpstreamUnavailable.into());
-            }
+        let again = if last { None } else { Again::of(&request) };
+        let failure = match send(request, pool, decided.route.timeout_ms, meter).await {
             Ok((response, lease)) => {
+                pool.state().succeeded();
+                if upgrade && websocket::is_granted(response.status(), response.headers()) {
+                    meter.answered();
+                    return Ok(switch(response, decided.route.tunnel_idle_ms));
+                }
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    tracing::warn!("the upstream switched protocols unasked");
+                    return Err(Reason::UpstreamUnavailable.into());
+                }
                 meter.answered();
                 return Ok(answer(response, lease, decided.route.timeout_ms));
             }
-            Err(_) if let Some(refusal) = meter.upload().fault() => return Err(refusal),
-            Err(Failure::Overdue) => return Err(Reason::UpstreamTimeout.into()),
-            Err(Failure::NotSent(request, _)) if attempts > 0 => request,
-            Err(Failure::Lost(_)) if let Some(again) = again => again.request(),
-            Err(Failure::NotSent(_, cause) | Failure::Lost(cause)) => {
+            Err(failure) => failure,
+        };
+        if let Some(refusal) = meter.upload().fault() {
+            return Err(refusal);
+        }
+        failure.is_held_against(pool, meter);
+        request = match (failure, again) {
+            (Failure::Overdue, _) => return Err(Reason::UpstreamTimeout.into()),
+            (Failure::NotSent(request, _), _) if !last => request,
+            (Failure::Lost(_), Some(again)) => again.request(),
+            (Failure::NotSent(_, cause) | Failure::Lost(cause), _) => {
                 let upstream = &adopted.plan.upstreams[decided.route.upstream].upstream.name;
                 let target = pool.target().authority.as_str();
                 tracing::warn!(upstream, target, cause, "the upstream did not answer");
                 return Err(Reason::UpstreamUnavailable.into());
             }
         };
+        pool.state().metrics().retries.increment();
+        tried.push(chosen);
+    }
+}
+
+impl Failure {
+    /// A target that lets its time pass while the client is still sending may just be waiting.
+    fn is_held_against(&self, pool: &TargetPool, meter: &Meter) {
+        if !matches!(self, Self::Overdue) || meter.upload().is_done() {
+            pool.state().failed(meter.worker().now_ms());
+        }
     }
 }
 

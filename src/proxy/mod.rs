@@ -6,6 +6,7 @@
 
 pub mod adopted;
 pub mod authorize;
+pub mod balance;
 pub mod body;
 pub mod chunks;
 pub mod connection;
@@ -17,6 +18,7 @@ pub mod gate;
 pub mod handle;
 pub mod head;
 pub mod headers;
+pub mod health;
 pub mod matcher;
 pub mod messages;
 pub mod meter;

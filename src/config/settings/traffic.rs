@@ -19,7 +19,7 @@ pub(super) const UPSTREAM: &[Setting] = &[
     Setting::required(
         "targets",
         List { of: Text, least: 1 },
-        "Where requests go: `http://HOST[:PORT]`, several in turn.",
+        "Where requests go: `http://HOST[:PORT]`; of several, the less busy of two random ones.",
     ),
     Setting::default(
         "sandbox",

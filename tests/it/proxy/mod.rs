@@ -11,6 +11,7 @@ mod forward;
 mod limits;
 mod routes;
 mod streams;
+mod targets;
 mod trailers;
 mod upstreams;
 mod websocket;
