@@ -19,7 +19,7 @@ use super::types::{
     AccessLog, Cache, Config, ErrorOverride, Limits, LogOutput, Server, StoreLocation,
 };
 use crate::domain::scope::{ScopeEntry, check_grant, check_name};
-use crate::domain::{Catalogue, Limit, Reason};
+use crate::domain::{AddressRange, Catalogue, Limit, Reason};
 
 /// Checks the whole tree. What comes back is good only where no problem was found.
 pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
@@ -29,7 +29,7 @@ pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
     let identity_prefix = keys::identity_prefix(root.table("identity"), complaints);
     let upstreams = upstreams::check(root.table("upstreams"), &identity_prefix, complaints);
     Config {
-        server: server(root.table("server")),
+        server: server(root.table("server"), complaints),
         admin_listen: root.table("admin").address("listen"),
         store: store(root.table("store"), complaints),
         cache: cache(root.table("cache")),
@@ -45,7 +45,8 @@ pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
     }
 }
 
-fn server(server: &Table) -> Server {
+fn server(server: &Table, complaints: &mut Complaints<'_>) -> Server {
+    check_proxy_protocol(server, complaints);
     let workers = match server.count("workers") {
         0 => thread::available_parallelism().map_or(1, NonZero::get),
         workers => workers as usize,
@@ -59,7 +60,25 @@ fn server(server: &Table) -> Server {
         max_header_bytes: server.size("max_header_bytes") as usize,
         max_body: server.size("max_body"),
         max_connections: server.count("max_connections") as usize,
+        trusted_proxies: server.words("trusted_proxies").iter().filter_map(range).collect(),
+        proxy_protocol: server.bool("proxy_protocol"),
     }
+}
+
+/// Nobody else may say where a connection comes from.
+fn check_proxy_protocol(server: &Table, complaints: &mut Complaints<'_>) {
+    if server.bool("proxy_protocol") && server.list("trusted_proxies").is_empty() {
+        complaints.problem_with_hint(
+            server.place_of_name("proxy_protocol"),
+            "`server.proxy_protocol` needs `server.trusted_proxies`, from which alone it is taken",
+            "name the addresses of your proxies there, such as [\"10.0.0.0/8\"]".to_owned(),
+        );
+    }
+}
+
+/// The table of settings has complained of what is none.
+fn range(word: &Word<'_>) -> Option<AddressRange> {
+    word.text.parse().ok()
 }
 
 /// No two listeners on one address, unless the system chooses the port.

@@ -93,16 +93,17 @@ const SERVER: &[Setting] = &[
         "trusted_proxies",
         List { of: Network, least: 0 },
         "[]",
-        "Proxies whose `X-Forwarded-For` and `Forwarded` are believed.",
-    )
-    .later(),
+        "Proxies whose `X-Forwarded-For` is believed, from the right up to the first address that \
+         is not one of these; `Forwarded` where there is none. Without any, the client is who \
+         connects.",
+    ),
     Setting::default(
         "proxy_protocol",
         One(Bool),
         "false",
-        "Whether trusted proxies may begin a connection with PROXY v1 or v2.",
-    )
-    .later(),
+        "Whether trusted proxies begin every connection with PROXY v1 or v2, and are cut off where \
+         they don't; others' connections never do.",
+    ),
     Setting::optional(
         "tls",
         Table(TLS),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use crate::domain::{Catalogue, Limit, Reason};
+use crate::domain::{AddressRange, Catalogue, Limit, Reason};
 use crate::key::SecretFormat;
 use crate::key::hash::Argon2Strength;
 
@@ -61,6 +61,10 @@ pub struct Server {
     pub max_body: u64,
     /// Client connections at once, over all workers.
     pub max_connections: usize,
+    /// Whose word about their clients is believed.
+    pub trusted_proxies: Vec<AddressRange>,
+    /// Whether those begin every connection with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
 }
 
 /// `store.url` taken apart.

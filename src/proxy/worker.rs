@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,9 +21,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
 use super::adopted::Adopted;
+use super::edge;
 use super::gate::{Connection, Gate, Waiting};
 use super::handle::handle;
 use super::plan::PlanSource;
@@ -271,21 +272,34 @@ fn take_in(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, handler: im
         tracing::debug!("a connection beyond server.max_connections was closed");
         return;
     };
-    let connection = Rc::new(Connection::new(peer.ip(), worker.now_ms()));
+    spawn_local(serve_connection(place, stream, peer.ip(), handler));
+}
+
+/// What comes before the first request; `None` where it is wrong or takes too long.
+async fn begin(worker: &Worker, stream: &mut TcpStream, peer: IpAddr) -> Option<Rc<Connection>> {
+    let (adopted, accepted_ms) = (worker.adopted(), worker.now_ms());
+    let server = &adopted.plan.config.server;
+    let client = timeout(server.header_timeout, edge::client(stream, peer, server)).await;
+    let Ok(Ok(client)) = client else {
+        worker.metrics.connection_not_begun();
+        return None;
+    };
+    let connection = Rc::new(Connection::new(client, accepted_ms));
     worker.connections.borrow_mut().push(Rc::downgrade(&connection));
-    spawn_local(serve_connection(place, stream, connection, handler));
+    Some(connection)
 }
 
 /// One client connection, from its first byte to its end.
 async fn serve_connection(
     place: Place,
-    stream: TcpStream,
-    connection: Rc<Connection>,
+    mut stream: TcpStream,
+    peer: IpAddr,
     handler: impl Handler,
 ) {
     let worker = Rc::clone(&place.worker);
     // Without it answers are only slower.
     let _ = stream.set_nodelay(true);
+    let Some(connection) = begin(&worker, &mut stream, peer).await else { return };
     let max_head = worker.adopted.borrow().plan.config.server.max_header_bytes;
     let clock = Rc::clone(&worker);
     let gate = Gate::new(stream, Rc::clone(&connection), max_head, move || clock.now_ms());

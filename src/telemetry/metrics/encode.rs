@@ -130,6 +130,10 @@ impl Exposition<'_> {
         let help = "Client connections closed at once because of server.max_connections";
         let refused = metrics.total(|worker| &worker.connections_refused);
         self.counter("keygate_connections_refused", help, refused)?;
+        let help =
+            "Client connections whose PROXY header or TLS handshake was wrong or took too long";
+        let not_begun = metrics.total(|worker| &worker.connections_not_begun);
+        self.counter("keygate_connections_not_begun", help, not_begun)?;
         let help = "Bytes of request bodies";
         let bytes_in = metrics.total(|worker| &worker.bytes_in);
         self.counter("keygate_request_body_bytes", help, bytes_in)?;
