@@ -13,6 +13,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::thread;
 
+use super::files;
 use super::problem::{Complaints, suggestion};
 use super::tree::{Node, Table, Value, Word};
 use super::types::{
@@ -47,6 +48,7 @@ pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
 
 fn server(server: &Table, complaints: &mut Complaints<'_>) -> Server {
     check_proxy_protocol(server, complaints);
+    check_tls(server, complaints);
     let workers = match server.count("workers") {
         0 => thread::available_parallelism().map_or(1, NonZero::get),
         workers => workers as usize,
@@ -61,6 +63,7 @@ fn server(server: &Table, complaints: &mut Complaints<'_>) -> Server {
         max_body: server.size("max_body"),
         max_connections: server.count("max_connections") as usize,
         trusted_proxies: server.words("trusted_proxies").iter().filter_map(range).collect(),
+        tls: files::server_tls(server),
         proxy_protocol: server.bool("proxy_protocol"),
     }
 }
@@ -73,6 +76,27 @@ fn check_proxy_protocol(server: &Table, complaints: &mut Complaints<'_>) {
             "`server.proxy_protocol` needs `server.trusted_proxies`, from which alone it is taken",
             "name the addresses of your proxies there, such as [\"10.0.0.0/8\"]".to_owned(),
         );
+    }
+}
+
+/// Which files they name, not what is in them: see [`files`].
+fn check_tls(server: &Table, complaints: &mut Complaints<'_>) {
+    if server.node("tls").is_none() {
+        return;
+    }
+    let tls = server.table("tls");
+    let (cert, key) = (tls.text("cert"), tls.text("key"));
+    let half = match (cert.text.is_empty(), key.text.is_empty()) {
+        (false, true) => Some((cert.at, "`server.tls.cert` needs its `server.tls.key`")),
+        (true, false) => Some((key.at, "`server.tls.key` needs its `server.tls.cert`")),
+        (true, true) if tls.list("certificates").is_empty() => {
+            Some((server.place_of_name("tls"), "`server.tls` needs a certificate"))
+        }
+        _ => None,
+    };
+    if let Some((at, problem)) = half {
+        let hint = "give `cert` and `key`, or `certificates` with several of both".to_owned();
+        complaints.problem_with_hint(at, problem, hint);
     }
 }
 

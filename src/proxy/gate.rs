@@ -50,6 +50,8 @@ pub struct Connection {
     pub client: IpAddr,
     /// The same as a header's value.
     pub client_value: HeaderValue,
+    /// Whether it speaks TLS.
+    pub secure: bool,
     waiting: Cell<(Waiting, u64)>,
     /// When what the upstream owes is overdue, by the worker's clock; `u64::MAX`: nothing is.
     deadline: Cell<u64>,
@@ -67,6 +69,7 @@ impl Connection {
         Self {
             client,
             client_value: value.expect("an address is a header's value"),
+            secure: false,
             waiting: Cell::new((Waiting::Head, now_ms)),
             deadline: Cell::new(u64::MAX),
             task: RefCell::new(None),
@@ -74,6 +77,13 @@ impl Connection {
             served: Cell::new(0),
             ended: Cell::new(false),
         }
+    }
+
+    /// The same, over TLS or not.
+    #[must_use]
+    pub fn over_tls(mut self, secure: bool) -> Self {
+        self.secure = secure;
+        self
     }
 
     /// Says what is waited for from now on.

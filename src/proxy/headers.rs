@@ -246,8 +246,9 @@ fn set_forwarded(headers: &mut HeaderMap, outbound: &Outbound<'_>) {
     if let (None, Some(authority)) = (host, outbound.authority) {
         headers.insert(HOST, authority.clone());
     }
+    let scheme = if outbound.connection.secure { "https" } else { "http" };
     if !believed || !headers.contains_key(X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     }
     let peer = &outbound.connection.client_value;
     let way = if believed { way_so_far(headers, outbound) } else { peer.clone() };

@@ -149,6 +149,12 @@ impl Exposition<'_> {
         for (result, count) in reloads {
             count_with(&mut family, &[("result", result)], count.read())?;
         }
+        let help = "Reloads of changed certificate files by their result";
+        let mut family = self.family("keygate_certificate_reloads", help, MetricType::Counter)?;
+        let reloads = [("ok", &metrics.certificates_ok), ("failed", &metrics.certificates_failed)];
+        for (result, count) in reloads {
+            count_with(&mut family, &[("result", result)], count.read())?;
+        }
         let help = "Access log lines lost because the output did not keep up or failed";
         self.counter("keygate_access_log_dropped", help, metrics.access_log_dropped.read())?;
         let panics = metrics.total(|worker| &worker.panics);

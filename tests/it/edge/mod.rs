@@ -2,8 +2,9 @@
 
 mod client_address;
 mod proxy_protocol;
+mod tls;
 
-use crate::support::gateway::Setup;
+use crate::support::installation::Setup;
 use crate::support::{Origin, TestGateway, TestStore};
 
 /// One route that any key opens, to one upstream.

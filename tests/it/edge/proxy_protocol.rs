@@ -1,8 +1,7 @@
 //! PROXY v1 and v2 of trusted proxies, and of nobody else.
 
 use super::setup;
-use crate::support::gateway::MintedKey;
-use crate::support::{Origin, TestGateway, Wire, until};
+use crate::support::{MintedKey, Origin, TestGateway, Wire, until};
 
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x09\xc0\0\x02\x01\xdc\x04\x01\xbb";
 
