@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use crate::domain::{Catalogue, Limit, Reason};
+use crate::domain::{AddressRange, Catalogue, Limit, Reason};
 use crate::key::SecretFormat;
 use crate::key::hash::Argon2Strength;
+use crate::tls::ServerFiles;
 
 /// Everything the file and the environment said, checked. Defaults are filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +62,12 @@ pub struct Server {
     pub max_body: u64,
     /// Client connections at once, over all workers.
     pub max_connections: usize,
+    /// Certificates, where clients speak TLS.
+    pub tls: Option<ServerFiles>,
+    /// Whose word about their clients is believed.
+    pub trusted_proxies: Vec<AddressRange>,
+    /// Whether those begin every connection with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
 }
 
 /// `store.url` taken apart.

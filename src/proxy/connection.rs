@@ -26,6 +26,8 @@ pub struct Connection {
     pub client: IpAddr,
     /// The same as a header's value.
     pub client_value: HeaderValue,
+    /// Whether it speaks TLS.
+    pub secure: bool,
     waiting: Cell<(Waiting, u64)>,
     /// Since when the client takes no more of its answer.
     stuck: Cell<Option<u64>>,
@@ -47,6 +49,7 @@ impl Connection {
         Self {
             client,
             client_value: value.expect("an address is a header's value"),
+            secure: false,
             waiting: Cell::new((Waiting::Head, now_ms)),
             stuck: Cell::new(None),
             deadline: Cell::new(u64::MAX),
@@ -57,6 +60,13 @@ impl Connection {
             tunnel: RefCell::default(),
             switched: Cell::new(false),
         }
+    }
+
+    /// The same, over TLS or not.
+    #[must_use]
+    pub fn over_tls(mut self, secure: bool) -> Self {
+        self.secure = secure;
+        self
     }
 
     /// Says what is waited for from now on.

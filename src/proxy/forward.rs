@@ -144,6 +144,7 @@ fn to_upstream(
             plan: &adopted.plan,
             route: decided.route,
             connection: meter.connection(),
+            sender: meter.sender(),
             holder: permit.holder(),
             held_in: decided.held_in,
             trace: decided.trace,

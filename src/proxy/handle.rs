@@ -30,7 +30,7 @@ pub async fn handle(
     trace: &Trace,
     meter: &mut Meter,
 ) -> Result<Response<Outgoing>, Refusal> {
-    let (plan, client) = (&adopted.plan, meter.connection().client);
+    let (plan, client) = (&adopted.plan, meter.sender().address);
     // 1 and 2: the head. Its bytes were looked at by the gate.
     check_method(request.method())?;
     check_expectation(request.headers())?;

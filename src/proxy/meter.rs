@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::adopted::Adopted;
 use super::body::Upload;
+use super::client_address::Sender;
 use super::connection::{Connection, Waiting};
 use super::cors::Readable;
 use super::headers::Trace;
@@ -33,6 +34,7 @@ pub struct Meter {
     worker: Rc<Worker>,
     adopted: Rc<Adopted>,
     connection: Rc<Connection>,
+    sender: Sender,
     begun: Instant,
     begun_wall_ms: i64,
     method: Method,
@@ -60,12 +62,14 @@ impl Meter {
         worker: Rc<Worker>,
         adopted: Rc<Adopted>,
         connection: Rc<Connection>,
+        sender: Sender,
         request: &Request<Incoming>,
         trace: &Trace,
     ) -> Self {
         let logged = worker.access_log().wants();
         Self {
             connection,
+            sender,
             adopted,
             begun: Instant::now(),
             begun_wall_ms: worker.now().wall_ms,
@@ -156,6 +160,11 @@ impl Meter {
         &self.connection
     }
 
+    /// Who sent it.
+    pub fn sender(&self) -> Sender {
+        self.sender
+    }
+
     /// The worker it runs on.
     pub fn worker(&self) -> &Rc<Worker> {
         &self.worker
@@ -170,7 +179,7 @@ impl Meter {
         self.worker.access_log().write(&Entry {
             at_ms: self.begun_wall_ms,
             request_id: self.request_id.to_str().unwrap_or_default(),
-            client: self.connection.client,
+            client: self.sender.address,
             method: Some(self.method.as_str()),
             path: Some(target.path()),
             query: target.query(),

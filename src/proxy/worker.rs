@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,18 +14,21 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use futures_util::FutureExt as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
 use super::adopted::Adopted;
 use super::connection::{Connection, Waiting};
+use super::edge::{self, Stream};
 use super::gate::Gate;
 use super::handle::handle;
 use super::plan::PlanSource;
@@ -55,6 +58,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Where access log lines go.
     pub access_log: AccessLog,
+    /// What the listeners speak, where not in clear: for connections from now on.
+    pub tls: ArcSwapOption<ServerConfig>,
     /// Client connections that are open.
     pub open_connections: AtomicUsize,
 }
@@ -295,21 +300,34 @@ fn take_in(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, handler: im
         tracing::debug!("a connection beyond server.max_connections was closed");
         return;
     };
-    let connection = Rc::new(Connection::new(peer.ip(), worker.now_ms()));
+    spawn_local(serve_connection(place, stream, peer.ip(), handler));
+}
+
+/// What comes before the first request; `None` where it is wrong or takes too long.
+async fn begin(
+    worker: &Worker,
+    stream: TcpStream,
+    peer: IpAddr,
+) -> Option<(Stream, Rc<Connection>)> {
+    let (adopted, accepted_ms) = (worker.adopted(), worker.now_ms());
+    let server = &adopted.plan.config.server;
+    let opening = edge::open(stream, peer, server, worker.shared.tls.load_full());
+    let Ok(Ok(opened)) = timeout(server.header_timeout, opening).await else {
+        worker.metrics.connection_not_begun();
+        return None;
+    };
+    let connection = Connection::new(opened.client, accepted_ms);
+    let connection = Rc::new(connection.over_tls(opened.stream.is_tls()));
     worker.connections.borrow_mut().push(Rc::downgrade(&connection));
-    spawn_local(serve_connection(place, stream, connection, handler));
+    Some((opened.stream, connection))
 }
 
 /// One client connection, from its first byte to its end.
-async fn serve_connection(
-    place: Place,
-    stream: TcpStream,
-    connection: Rc<Connection>,
-    handler: impl Handler,
-) {
+async fn serve_connection(place: Place, stream: TcpStream, peer: IpAddr, handler: impl Handler) {
     let worker = Rc::clone(&place.worker);
     // Without it answers are only slower.
     let _ = stream.set_nodelay(true);
+    let Some((stream, connection)) = begin(&worker, stream, peer).await else { return };
     let max_head = worker.adopted.borrow().plan.config.server.max_header_bytes;
     let clock = Rc::clone(&worker);
     let gate = Gate::new(stream, Rc::clone(&connection), max_head, move || clock.now_ms());

@@ -7,6 +7,7 @@ mod cli;
 mod demo;
 mod documents;
 mod drain;
+mod edge;
 mod examples;
 mod imports;
 mod outage;

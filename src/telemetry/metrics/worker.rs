@@ -53,6 +53,7 @@ pub struct WorkerMetrics {
     pub(super) connections_refused: Tally,
     pub(super) tunnels_opened: Tally,
     pub(super) tunnels_closed: Tally,
+    pub(super) connections_not_begun: Tally,
     pub(super) failed_auth_blocked: Tally,
     pub(super) panics: Tally,
     pub(super) bytes_in: Tally,
@@ -71,6 +72,7 @@ impl WorkerMetrics {
             connections_refused: Tally::default(),
             tunnels_opened: Tally::default(),
             tunnels_closed: Tally::default(),
+            connections_not_begun: Tally::default(),
             failed_auth_blocked: Tally::default(),
             panics: Tally::default(),
             bytes_in: Tally::default(),
@@ -125,6 +127,12 @@ impl WorkerMetrics {
     /// A WebSocket has ended.
     pub fn tunnel_closed(&self) {
         self.tunnels_closed.add(1);
+    }
+
+    /// A client connection ended before its first request could come: its PROXY header or its TLS
+    /// handshake was wrong or took too long.
+    pub fn connection_not_begun(&self) {
+        self.connections_not_begun.add(1);
     }
 
     /// A request was refused because its address has had too many 401s.
