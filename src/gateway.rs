@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::{Builder, LocalOptions};
@@ -34,6 +34,7 @@ use crate::proxy::worker::{self, Order, Shared};
 use crate::store::{self, Store, StoreError};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::Metrics;
+use crate::tls::TlsServer;
 
 /// Connections that the kernel holds for a listener that is busy.
 const BACKLOG: i32 = 1_024;
@@ -81,7 +82,9 @@ impl Gateway {
             AccessLog::start(&config.access_log, Arc::clone(&metrics)).with_context(|| {
                 format!("the access log {:?} cannot be opened", config.access_log.output)
             })?;
+        let tls = config.server.tls.clone().map(TlsServer::new).transpose()?;
         let shared = Arc::new(Shared {
+            tls: ArcSwapOption::new(tls.as_ref().map(|tls| Arc::clone(tls.config()))),
             generation: AtomicU64::new(plan.generation),
             plan: ArcSwap::from_pointee(plan),
             auth: Authenticator::new(Arc::clone(&sync), pool, digests),
@@ -106,7 +109,7 @@ impl Gateway {
         let watch = Watch::new(&loaded, environment);
         let mut probers = Probers::default();
         probers.follow(&shared.plan.load());
-        let reloader = Reloader { control: Arc::clone(&control), watch, config, probers };
+        let reloader = Reloader { control: Arc::clone(&control), watch, config, probers, tls };
         Ok(Self {
             control,
             orders,
@@ -361,17 +364,40 @@ struct Reloader {
     /// What the parts that can't be changed while they run were started with.
     config: Arc<Config>,
     probers: Probers,
+    /// The listeners' certificates.
+    tls: Option<TlsServer>,
 }
 
 impl Reloader {
     fn reload_now(&mut self) {
         let loaded = self.watch.reload();
         self.take_over(loaded);
+        self.refresh_certificates();
     }
 
     fn reload_if_changed(&mut self) {
         if let Some(loaded) = self.watch.changed() {
             self.take_over(loaded);
+        }
+        self.refresh_certificates();
+    }
+
+    /// Certificates whose files have changed are for connections from now on. Those that stand go
+    /// on with theirs.
+    fn refresh_certificates(&mut self) {
+        let Some(tls) = &mut self.tls else { return };
+        let shared = &self.control.shared;
+        match tls.refresh() {
+            Ok(false) => {}
+            Ok(true) => {
+                shared.tls.store(Some(Arc::clone(tls.config())));
+                shared.metrics.certificates_reloaded(true);
+                tracing::info!("the certificates were reloaded");
+            }
+            Err(error) => {
+                shared.metrics.certificates_reloaded(false);
+                tracing::error!(%error, "the certificates were not reloaded; the old ones stay");
+            }
         }
     }
 
@@ -398,8 +424,14 @@ impl Reloader {
         let shared = &self.control.shared;
         let generation = shared.generation.load(Ordering::Acquire) + 1;
         let plan = Plan::new(Arc::new(loaded.config.clone()), generation)
-            .map_err(|error| Refused::Plan(error.to_string()))?
+            .map_err(|error| Refused::Other(error.to_string()))?
             .in_service(&shared.metrics, Some(&shared.plan.load()));
+        let wanted = &loaded.config.server.tls;
+        if self.tls.as_ref().map(TlsServer::files) != wanted.as_ref() {
+            let tls = wanted.clone().map(TlsServer::new).transpose();
+            self.tls = tls.map_err(|error| Refused::Other(error.to_string()))?;
+            shared.tls.store(self.tls.as_ref().map(|tls| Arc::clone(tls.config())));
+        }
         shared.auth.sync.policy.store(Arc::new(plan.policy.clone()));
         self.probers.follow(&plan);
         shared.plan.store(Arc::new(plan));
@@ -414,7 +446,7 @@ impl Reloader {
 /// Why a new configuration was not taken.
 enum Refused {
     Problems(Vec<Problem>),
-    Plan(String),
+    Other(String),
 }
 
 impl Refused {
@@ -425,7 +457,7 @@ impl Refused {
                     tracing::error!(hint = problem.hint.as_deref(), "{problem}");
                 }
             }
-            Self::Plan(problem) => tracing::error!("{problem}"),
+            Self::Other(problem) => tracing::error!("{problem}"),
         }
     }
 }

@@ -11,3 +11,4 @@ pub mod limit;
 pub mod proxy;
 pub mod store;
 pub mod telemetry;
+pub mod tls;

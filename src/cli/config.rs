@@ -30,6 +30,7 @@ pub(crate) fn run(command: &Config, globals: &Globals) -> Result {
 fn check(globals: &Globals) -> Result {
     let file = session::locate(globals)?;
     let loaded = config::load(&file, &Environment::process());
+    let loaded = loaded.and_then(|loaded| loaded.check_files().map(|()| loaded));
     if globals.json {
         let (problems, warnings) = match &loaded {
             Ok(LoadedConfig { warnings, .. }) => (Vec::new(), as_json(warnings)),

@@ -18,21 +18,23 @@ pub(crate) const LOG_FILTER: &str = "KEYGATE_LOG";
 /// Runs the gateway.
 pub(crate) async fn run(globals: &Globals) -> Result {
     let loaded = session::load(globals)?;
+    loaded.check_files()?;
     for warning in &loaded.warnings {
         say(&format!("warning: {warning}"))?;
     }
     let environment = Environment::process();
     telemetry::log::init(environment.get(LOG_FILTER))?;
     let gateway = Gateway::start(loaded.clone(), environment, Clock::system()).await?;
-    say(&standing(gateway.data_addresses(), gateway.admin_address()))?;
+    let scheme = if loaded.config.server.tls.is_some() { "https" } else { "http" };
+    say(&standing(scheme, gateway.data_addresses(), gateway.admin_address()))?;
     let first_key = tokio::spawn(say_how_to_mint_the_first_key(loaded));
     gateway.run_until_stopped().await?;
     first_key.abort();
     Ok(())
 }
 
-fn standing(data: &[SocketAddr], admin: SocketAddr) -> String {
-    let data = data.iter().map(|address| format!("listening on http://{address} (data plane)"));
+fn standing(scheme: &str, data: &[SocketAddr], admin: SocketAddr) -> String {
+    let data = data.iter().map(|address| format!("listening on {scheme}://{address} (data plane)"));
     let admin = std::iter::once(format!("listening on http://{admin} (admin)"));
     data.chain(admin).collect::<Vec<_>>().join("\n")
 }

@@ -3,6 +3,7 @@
 //! Every check goes on behind a complaint, so that all of them come at once; what they return then
 //! is thrown away with the rest.
 
+mod cors;
 mod keys;
 mod path;
 mod routes;
@@ -13,13 +14,14 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::thread;
 
+use super::files;
 use super::problem::{Complaints, suggestion};
 use super::tree::{Node, Table, Value, Word};
 use super::types::{
     AccessLog, Cache, Config, ErrorOverride, Limits, LogOutput, Server, StoreLocation,
 };
 use crate::domain::scope::{ScopeEntry, check_grant, check_name};
-use crate::domain::{Catalogue, Limit, Reason};
+use crate::domain::{AddressRange, Catalogue, Limit, Reason};
 
 /// Checks the whole tree. What comes back is good only where no problem was found.
 pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
@@ -29,7 +31,7 @@ pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
     let identity_prefix = keys::identity_prefix(root.table("identity"), complaints);
     let upstreams = upstreams::check(root.table("upstreams"), &identity_prefix, complaints);
     Config {
-        server: server(root.table("server")),
+        server: server(root.table("server"), complaints),
         admin_listen: root.table("admin").address("listen"),
         store: store(root.table("store"), complaints),
         cache: cache(root.table("cache")),
@@ -45,7 +47,9 @@ pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
     }
 }
 
-fn server(server: &Table) -> Server {
+fn server(server: &Table, complaints: &mut Complaints<'_>) -> Server {
+    check_proxy_protocol(server, complaints);
+    check_tls(server, complaints);
     let workers = match server.count("workers") {
         0 => thread::available_parallelism().map_or(1, NonZero::get),
         workers => workers as usize,
@@ -59,7 +63,47 @@ fn server(server: &Table) -> Server {
         max_header_bytes: server.size("max_header_bytes") as usize,
         max_body: server.size("max_body"),
         max_connections: server.count("max_connections") as usize,
+        trusted_proxies: server.words("trusted_proxies").iter().filter_map(range).collect(),
+        tls: files::server_tls(server),
+        proxy_protocol: server.bool("proxy_protocol"),
     }
+}
+
+/// Nobody else may say where a connection comes from.
+fn check_proxy_protocol(server: &Table, complaints: &mut Complaints<'_>) {
+    if server.bool("proxy_protocol") && server.list("trusted_proxies").is_empty() {
+        complaints.problem_with_hint(
+            server.place_of_name("proxy_protocol"),
+            "`server.proxy_protocol` needs `server.trusted_proxies`, from which alone it is taken",
+            "name the addresses of your proxies there, such as [\"10.0.0.0/8\"]".to_owned(),
+        );
+    }
+}
+
+/// Which files they name, not what is in them: see [`files`].
+fn check_tls(server: &Table, complaints: &mut Complaints<'_>) {
+    if server.node("tls").is_none() {
+        return;
+    }
+    let tls = server.table("tls");
+    let (cert, key) = (tls.text("cert"), tls.text("key"));
+    let half = match (cert.text.is_empty(), key.text.is_empty()) {
+        (false, true) => Some((cert.at, "`server.tls.cert` needs its `server.tls.key`")),
+        (true, false) => Some((key.at, "`server.tls.key` needs its `server.tls.cert`")),
+        (true, true) if tls.list("certificates").is_empty() => {
+            Some((server.place_of_name("tls"), "`server.tls` needs a certificate"))
+        }
+        _ => None,
+    };
+    if let Some((at, problem)) = half {
+        let hint = "give `cert` and `key`, or `certificates` with several of both".to_owned();
+        complaints.problem_with_hint(at, problem, hint);
+    }
+}
+
+/// The table of settings has complained of what is none.
+fn range(word: &Word<'_>) -> Option<AddressRange> {
+    word.text.parse().ok()
 }
 
 /// No two listeners on one address, unless the system chooses the port.

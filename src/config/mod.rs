@@ -16,6 +16,7 @@ pub mod units;
 
 mod check;
 mod environment;
+mod files;
 mod overrides;
 mod problem;
 mod raw;
@@ -31,8 +32,8 @@ pub use environment::Environment;
 pub use overrides::{DATABASE_URL, RATE_LIMIT_PER_HOUR, RATE_LIMIT_PER_MIN};
 pub use problem::Problem;
 pub use types::{
-    AccessLog, Cache, Config, ErrorOverride, Health, Keys, Limits, LogOutput, Requirement, Route,
-    Server, StoreLocation, Target, Upstream, UpstreamTls,
+    AccessLog, Cache, Config, ErrorOverride, Health, Keys, Limits, LogOutput, Origins, Requirement,
+    Route, Server, StoreLocation, Target, Upstream,
 };
 
 /// Where a configuration is looked for when none is named, the first before the second.
@@ -49,6 +50,8 @@ pub struct LoadedConfig {
     pub file: PathBuf,
     /// Every setting that has a value, masked, in the order of the settings.
     masked: serde_json::Value,
+    /// Those that whoever serves must be able to read.
+    named: files::NamedFiles,
     /// Of the file's text, secrets and all: for [`reload::Watch`], never shown.
     content: blake3::Hash,
 }
@@ -92,11 +95,19 @@ pub fn parse(
         warnings,
         file: file.to_owned(),
         masked: show::masked(&root),
+        named: files::NamedFiles::of(&root, text),
         content: blake3::hash(text.as_bytes()),
     })
 }
 
 impl LoadedConfig {
+    /// Reads the files that the configuration names, as who serves must be able to; the error holds
+    /// what is wrong with each, at the setting that names it.
+    pub fn check_files(&self) -> Result<(), Vec<Problem>> {
+        let problems = self.named.problems(&self.file);
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
     /// The configuration in force as TOML: defaults and the environment's variables filled in;
     /// `***` in place of passwords, of headers set for upstreams, and of whatever came out of
     /// `${NAME}`. Can be loaded again where nothing is masked.

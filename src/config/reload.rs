@@ -45,7 +45,11 @@ impl Watch {
             Err(error) => Seen::Unreadable(error.kind()),
         };
         match content {
-            Ok(bytes) => parse_bytes(&bytes, &self.file, &self.environment),
+            Ok(bytes) => {
+                let loaded = parse_bytes(&bytes, &self.file, &self.environment)?;
+                loaded.check_files()?;
+                Ok(loaded)
+            }
             Err(error) => Err(vec![unreadable(&self.file, &error)]),
         }
     }

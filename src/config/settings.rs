@@ -93,22 +93,23 @@ const SERVER: &[Setting] = &[
         "trusted_proxies",
         List { of: Network, least: 0 },
         "[]",
-        "Proxies whose `X-Forwarded-For` and `Forwarded` are believed.",
-    )
-    .later(),
+        "Proxies whose `X-Forwarded-For` is believed, from the right up to the first address that \
+         is not one of these; `Forwarded` where there is none. Without any, the client is who \
+         connects.",
+    ),
     Setting::default(
         "proxy_protocol",
         One(Bool),
         "false",
-        "Whether trusted proxies may begin a connection with PROXY v1 or v2.",
-    )
-    .later(),
+        "Whether trusted proxies begin every connection with PROXY v1 or v2, and are cut off where \
+         they don't; others' connections never do.",
+    ),
     Setting::optional(
         "tls",
         Table(TLS),
-        "Certificate and key of the data plane; read again when the files change.",
-    )
-    .later(),
+        "The data plane then speaks TLS 1.2 and 1.3. Files are read again when they change, without \
+         dropping a connection; paths are relative to the working directory.",
+    ),
     Setting::default(
         "redirect_http",
         One(Text),
@@ -126,7 +127,7 @@ const SERVER: &[Setting] = &[
         "idle_timeout",
         One(LONGER_THAN_ZERO),
         r#""75s""#,
-        "How long a client's connection may stay without a request.",
+        "How long a client's connection may stay without a request, or without taking its answer.",
     ),
     Setting::default(
         "drain_timeout",
@@ -157,8 +158,27 @@ const SERVER: &[Setting] = &[
 const ANY_SIZE: Kind = Size { least: 0, most: i64::MAX as u64 };
 
 const TLS: &[Setting] = &[
-    Setting::default("cert", One(Text), r#""""#, "Certificate chain, a PEM file."),
-    Setting::default("key", One(Text), r#""""#, "Private key, a PEM file."),
+    Setting::default("cert", One(Text), r#""""#, "Certificate and its chain, a PEM file."),
+    Setting::default("key", One(Text), r#""""#, "Its private key, a PEM file, not encrypted."),
+    Setting::default(
+        "certificates",
+        Tables(CERTIFICATE),
+        "[]",
+        "Several: each client gets the first that is for the host it names, or else the first of \
+         all. `cert` and `key` come before them.",
+    ),
+    Setting::default(
+        "client_ca",
+        One(Text),
+        r#""""#,
+        "Authorities, a PEM file: every client then needs a certificate of one of them. Empty for \
+         none.",
+    ),
+];
+
+const CERTIFICATE: &[Setting] = &[
+    Setting::required("cert", One(Text), "Certificate and its chain, a PEM file."),
+    Setting::required("key", One(Text), "Its private key, a PEM file, not encrypted."),
 ];
 
 const ADMIN: &[Setting] = &[Setting::default(

@@ -8,9 +8,10 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
 
-use crate::domain::{Catalogue, Limit, Reason};
+use crate::domain::{AddressRange, Catalogue, Limit, Reason};
 use crate::key::SecretFormat;
 use crate::key::hash::Argon2Strength;
+use crate::tls::{ClientSettings, ServerFiles};
 
 /// Everything the file and the environment said, checked. Defaults are filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +63,12 @@ pub struct Server {
     pub max_body: u64,
     /// Client connections at once, over all workers.
     pub max_connections: usize,
+    /// Certificates, where clients speak TLS.
+    pub tls: Option<ServerFiles>,
+    /// Whose word about their clients is believed.
+    pub trusted_proxies: Vec<AddressRange>,
+    /// Whether those begin every connection with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
 }
 
 /// `store.url` taken apart.
@@ -130,7 +137,7 @@ pub struct Upstream {
     /// Whether targets in clear speak HTTP/2.
     pub http2: bool,
     /// For targets with TLS.
-    pub tls: UpstreamTls,
+    pub tls: ClientSettings,
     /// Set on every request to it, replacing what the client sent.
     pub set_headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -142,17 +149,6 @@ pub struct Health {
     pub path: PathAndQuery,
     /// How often.
     pub interval: Duration,
-}
-
-/// `upstreams.NAME.tls`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UpstreamTls {
-    /// Authorities that are believed, in place of the system's.
-    pub ca: Option<PathBuf>,
-    /// Our certificate and its key.
-    pub identity: Option<(PathBuf, PathBuf)>,
-    /// What the targets' certificates must be for, in place of the targets' hosts.
-    pub server_name: Option<String>,
 }
 
 /// One `http://HOST:PORT` or `https://HOST:PORT` of an upstream.
@@ -181,6 +177,7 @@ pub enum Requirement {
 
 /// One `[[routes]]`.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Route {
     /// As written: literal segments, `{name}` for one, `/**` last for one or more.
     pub path: String,
@@ -202,6 +199,21 @@ pub struct Route {
     pub allow_test_keys: bool,
     /// Whether header names with an underscore pass.
     pub underscore_headers: bool,
+    /// Whether request trailers pass, filtered.
+    pub forward_trailers: bool,
+    /// Whether WebSockets pass.
+    pub websocket: bool,
+    /// Pages of which origins may call; `None`: nothing is said to browsers.
+    pub cors: Option<Origins>,
+}
+
+/// `cors.origins` of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// `*`.
+    Any,
+    /// These, as browsers send them (RFC 6454 section 6.2); at least one.
+    Listed(Vec<HeaderValue>),
 }
 
 /// `[errors.REASON]`: what is not given stays as it is by default.

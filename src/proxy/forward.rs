@@ -20,7 +20,10 @@ use super::body::{BodyError, ClientBody, Outgoing};
 use super::headers::{self, Outbound, Trace};
 use super::meter::Meter;
 use super::route::Route;
+use super::trailers;
+use super::tunnel::Tunnel;
 use super::upstream::{self, Lease, TargetPool, Unavailable};
+use super::websocket;
 use crate::domain::{Environment, Reason, Refusal};
 
 /// A connection that was idle for longer may just be closed by its upstream.
@@ -60,9 +63,11 @@ pub async fn forward(
 ) -> Result<Response<Outgoing>, Refusal> {
     let test = permit.holder().is_some_and(|h| h.record.key.environment == Environment::Test);
     let targets = adopted.targets(decided.route.upstream, test);
-    let trailers = adopted.plan.upstreams[decided.route.upstream].may_speak_http2()
-        && headers::takes_trailers(request.headers());
+    let upgrade = decided.route.websocket && websocket::is_asked_for(&request);
     let mut request = to_upstream(permit, decided, adopted, request, meter);
+    if upgrade {
+        websocket::set_upgrade(request.headers_mut());
+    }
     let mut tried = Vec::new();
     loop {
         let chosen = targets.choose(&tried, meter.worker().now_ms());
@@ -70,10 +75,14 @@ pub async fn forward(
         let last = tried.len() + 1 >= targets.attempts();
         meter.sent_to(pool);
         let again = if last { None } else { Again::of(&request) };
-        let sending = Sending { timeout_ms: decided.route.timeout_ms, trailers };
+        let sending = Sending { timeout_ms: decided.route.timeout_ms, upgrade };
         let failure = match send(request, pool, &sending, meter).await {
             Ok((response, lease)) => {
                 pool.state().succeeded();
+                if upgrade && websocket::is_granted(response.status(), response.headers()) {
+                    meter.answered();
+                    return Ok(switch(response, decided.route.tunnel_idle_ms));
+                }
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                     tracing::warn!("the upstream switched protocols unasked");
                     return Err(Reason::UpstreamUnavailable.into());
@@ -131,12 +140,13 @@ fn to_upstream(
         // RFC 9112 section 3.2.2: the target's own authority stands in Host's place.
         parts.headers.insert(http::header::HOST, value);
     }
-    headers::to_upstream(
+    let trailers = headers::to_upstream(
         &mut parts.headers,
         &Outbound {
             plan: &adopted.plan,
             route: decided.route,
             connection: meter.connection(),
+            sender: meter.sender(),
             holder: permit.holder(),
             held_in: decided.held_in,
             trace: decided.trace,
@@ -146,7 +156,7 @@ fn to_upstream(
     parts.uri = upstream_uri(&parts.uri, decided.path, decided.route.strip);
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
-    let body = ClientBody::new(body, decided.route.max_body, Rc::clone(meter.upload()));
+    let body = ClientBody::new(body, decided.route.max_body, trailers, Rc::clone(meter.upload()));
     Request::from_parts(parts, body)
 }
 
@@ -210,8 +220,8 @@ impl Again {
 /// How a request is sent.
 struct Sending {
     timeout_ms: u64,
-    /// Whether the client takes trailers.
-    trailers: bool,
+    /// Whether it asks for an upgrade, which HTTP/1.1 alone has.
+    upgrade: bool,
 }
 
 /// Sends a request on the first connection that takes it: kept ones first, then a new one.
@@ -224,7 +234,7 @@ async fn send(
     meter.connection().set_deadline(meter.worker().now_ms() + sending.timeout_ms);
     let mut left_alone = false;
     loop {
-        let mut lease = match pool.lease(false, meter.worker().now_ms()).await {
+        let mut lease = match pool.lease(sending.upgrade, meter.worker().now_ms()).await {
             Ok(lease) => lease,
             Err(Unavailable::Overloaded) => return Err(Failure::Full(request)),
             Err(Unavailable::Failed(error)) => {
@@ -235,7 +245,7 @@ async fn send(
         let again = may_be_stale.then(|| Again::of(&request)).flatten();
         let untouched = lease.is_shared().then(|| Again::without_body(&request)).flatten();
         let reused = lease.idle_ms.is_some();
-        let sent = in_time(lease.send(request, sending.trailers), meter).await;
+        let sent = in_time(lease.send(request), meter).await;
         let mut error = match sent {
             None => return Err(Failure::Overdue),
             Some(Ok(response)) => return Ok((response, lease)),
@@ -290,6 +300,17 @@ fn answer(response: Response<Incoming>, lease: Lease, timeout_ms: u64) -> Respon
     Response::from_parts(parts, Outgoing::Stream(stream))
 }
 
+/// The answer that a tunnel begins behind. Its connection to the upstream is the tunnel's.
+fn switch(mut response: Response<Incoming>, idle_ms: u64) -> Response<Outgoing> {
+    let upstream = hyper::upgrade::on(&mut response);
+    let (mut parts, _) = response.into_parts();
+    headers::to_client(&mut parts.headers);
+    websocket::set_upgrade(&mut parts.headers);
+    parts.extensions.clear();
+    let tunnel = Box::new(Tunnel::new(upstream, idle_ms));
+    Response::from_parts(parts, Outgoing::Tunnel(Some(tunnel)))
+}
+
 /// An upstream's body on its way to the client. At its end the connection is given back; dropped
 /// before, it is closed.
 pub struct Stream {
@@ -339,15 +360,20 @@ impl Body for Stream {
         {
             return Poll::Ready(Some(Err("the upstream stopped sending".into())));
         }
-        let Some(frame) = ready!(Pin::new(&mut this.inner).poll_frame(cx)) else {
+        let Some(mut frame) = ready!(Pin::new(&mut this.inner).poll_frame(cx)) else {
             this.ended();
             return Poll::Ready(None);
         };
+        let trailers = frame.as_mut().ok().and_then(Frame::trailers_mut);
+        let is_last = trailers.is_some();
+        if let Some(trailers) = trailers {
+            trailers::retain(trailers, trailers::may_come_down);
+        }
         if let (Ok(frame), Some(meter)) = (&frame, &mut this.meter) {
             meter.sent_out(frame.data_ref().map_or(0, Bytes::len) as u64);
             meter.connection().set_deadline(meter.worker().now_ms() + this.timeout_ms);
         }
-        if this.inner.is_end_stream() {
+        if is_last || this.inner.is_end_stream() {
             this.ended();
         }
         Poll::Ready(Some(frame.map_err(Into::into)))

@@ -10,10 +10,12 @@ use http::header::{
 use http::{HeaderMap, HeaderValue};
 
 use super::authorize::Holder;
+use super::client_address::Sender;
+use super::connection::Connection;
 use super::credential;
-use super::gate::Connection;
 use super::plan::{IdentityNames, Plan};
 use super::route::Route;
+use super::trailers;
 use crate::key::SecretFormat;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -26,7 +28,7 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// Kept from the client where it is well-formed, made where it is not.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -66,14 +68,17 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Takes the client's request id if it is 1 to 64 of `[A-Za-z0-9._-]`, else the trace's own.
-    pub fn new(headers: &HeaderMap, random: [u8; 24]) -> Self {
+    /// Takes the client's request id if it is 1 to 64 of `[A-Za-z0-9._-]`, else the trace's own;
+    /// and the trace of a peer that is believed, else begins one.
+    pub fn new(headers: &HeaderMap, believed: bool, random: [u8; 24]) -> Self {
         let text = Bytes::from(traceparent(random));
         let own = || HeaderValue::from_maybe_shared(text.slice(3..35));
         let given = headers.get(X_REQUEST_ID).filter(|id| is_request_id(id.as_bytes()));
         Self {
             request_id: given.cloned().unwrap_or_else(|| own().expect("hex is a header's value")),
-            traceparent: HeaderValue::from_maybe_shared(text).expect("hex is a header's value"),
+            traceparent: begun_before(headers).filter(|_| believed).unwrap_or_else(|| {
+                HeaderValue::from_maybe_shared(text).expect("hex is a header's value")
+            }),
         }
     }
 }
@@ -95,6 +100,20 @@ fn traceparent(random: [u8; 24]) -> Vec<u8> {
     text
 }
 
+/// The one `traceparent` that the headers hold, if it has the form of its version 00 (W3C Trace
+/// Context section 3.2.2).
+fn begun_before(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut values = headers.get_all(TRACEPARENT).iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    let parts: Vec<&[u8]> = value.as_bytes().split(|byte| *byte == b'-').collect();
+    let [b"00", trace, parent, flags] = parts[..] else { return None };
+    let hex = |part: &[u8]| part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let lengths = (trace.len(), parent.len(), flags.len()) == (32, 16, 2);
+    let named = [trace, parent].iter().all(|part| part.iter().any(|byte| *byte != b'0'));
+    let well_formed = lengths && named && [trace, parent, flags].iter().all(|part| hex(part));
+    well_formed.then(|| value.clone())
+}
+
 fn is_request_id(id: &[u8]) -> bool {
     let part = |b: &u8| b.is_ascii_alphanumeric() || b"._-".contains(b);
     (1..=64).contains(&id.len()) && id.iter().all(part)
@@ -108,6 +127,8 @@ pub struct Outbound<'a> {
     pub route: &'a Route,
     /// The client's connection.
     pub connection: &'a Connection,
+    /// Who sent the request.
+    pub sender: Sender,
     /// Whose request it is.
     pub holder: Option<&'a Holder>,
     /// Which configured credential headers held the key, one bit each.
@@ -118,11 +139,23 @@ pub struct Outbound<'a> {
     pub authority: Option<&'a HeaderValue>,
 }
 
-/// Makes a client's headers the upstream's.
-pub fn to_upstream(headers: &mut HeaderMap, outbound: &Outbound<'_>) {
+/// Makes a client's headers the upstream's. What comes back are the trailers that may go on.
+pub fn to_upstream(headers: &mut HeaderMap, outbound: &Outbound<'_>) -> Box<[HeaderName]> {
+    let announced = if outbound.route.forward_trailers {
+        trailers::announced(headers, |name| trailers::may_go_up(name, outbound))
+    } else {
+        Box::default()
+    };
+    let takes_trailers = trailers::are_welcome(headers);
     remove_hop_by_hop(headers);
     remove_credentials(headers, outbound);
+    let traced =
+        outbound.sender.believed && headers.get(TRACEPARENT) == Some(&outbound.trace.traceparent);
+    let state = traced.then(|| headers.remove(TRACESTATE)).flatten();
     remove_forgeries(headers, &outbound.plan.identity, outbound.route.underscore_headers);
+    if let Some(state) = state {
+        headers.insert(TRACESTATE, state);
+    }
     for (name, value) in &outbound.plan.upstreams[outbound.route.upstream].upstream.set_headers {
         headers.insert(name.clone(), value.clone());
     }
@@ -130,30 +163,28 @@ pub fn to_upstream(headers: &mut HeaderMap, outbound: &Outbound<'_>) {
     if let Some(holder) = outbound.holder {
         set_identity(headers, &outbound.plan.identity, holder);
     }
-}
-
-/// Whether a client says that it takes trailers (RFC 9110 section 10.1.4), as those of gRPC do.
-pub fn takes_trailers(headers: &HeaderMap) -> bool {
-    let mut listed = headers.get_all(TE).iter().flat_map(|te| te.as_bytes().split(|b| *b == b','));
-    listed.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    trailers::announce(headers, &announced);
+    if takes_trailers {
+        // RFC 9110 section 10.1.4: of this hop, like everything that Connection names.
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    announced
 }
 
 /// Makes an upstream's headers the client's.
 pub fn to_client(headers: &mut HeaderMap) {
+    let announced = trailers::announced(headers, trailers::may_come_down);
     remove_hop_by_hop(headers);
+    trailers::announce(headers, &announced);
 }
 
 /// Those that `Connection` names go too, but for the ones that a client may not take away: the
 /// framing is dropped anyway, and ours are set later.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|b| *b == b','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-            .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
-            .collect();
+        let named: Vec<HeaderName> =
+            listed(headers, &CONNECTION).filter(|n| *n != HOST && *n != CONTENT_LENGTH).collect();
         for name in named {
             headers.remove(name);
         }
@@ -161,6 +192,16 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in &HOP_BY_HOP {
         headers.remove(name);
     }
+}
+
+/// The names that a header lists, commas between them.
+pub(super) fn listed<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = HeaderName> + use<'h> {
+    let values = headers.get_all(name).iter();
+    let names = values.flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
 }
 
 /// Takes off every configured header that held the key; on a public route, where none was looked
@@ -184,19 +225,22 @@ fn remove_forgeries(headers: &mut HeaderMap, identity: &IdentityNames, underscor
     for name in &UNTRUSTED {
         headers.remove(name);
     }
-    let forged = |name: &HeaderName| {
-        let name = name.as_str();
-        let underscore = name.contains('_');
-        (underscore && !underscores)
-            || begins_folded(name, &identity.prefix)
-            || (underscore && is_ours_folded(name))
-    };
+    let forged = |name: &HeaderName| is_forged(name.as_str(), identity, underscores);
     if headers.keys().any(forged) {
         let names: Vec<HeaderName> = headers.keys().filter(|name| forged(name)).cloned().collect();
         for name in names {
             headers.remove(name);
         }
     }
+}
+
+/// Whether a name could be taken for one that is ours; the plain spellings of what is overwritten or
+/// removed by name anyway are not looked at.
+pub(super) fn is_forged(name: &str, identity: &IdentityNames, underscores: bool) -> bool {
+    let underscore = name.contains('_');
+    (underscore && !underscores)
+        || begins_folded(name, &identity.prefix)
+        || (underscore && is_ours_folded(name))
 }
 
 /// Whether a name begins with the prefix, `_` read as `-`. Both are in lower case.
@@ -206,29 +250,53 @@ fn begins_folded(name: &str, prefix: &str) -> bool {
         && name.bytes().zip(prefix.bytes()).all(|(have, want)| fold(have) == fold(want))
 }
 
-/// Whether an upstream that reads `_` as `-` would take the name for one that is ours to set.
-fn is_ours_folded(name: &str) -> bool {
+/// Whether a name is one that is ours to set or take off, `_` read as `-`.
+pub(super) fn is_ours_folded(name: &str) -> bool {
     let ours = [&X_FORWARDED_FOR, &X_FORWARDED_HOST, &X_FORWARDED_PROTO, &X_REQUEST_ID];
-    ours.iter()
-        .copied()
-        .chain(&UNTRUSTED)
-        .chain(&HOP_BY_HOP)
-        .any(|own| own.as_str().len() == name.len() && begins_folded(name, own.as_str()))
+    ours.iter().copied().chain(&UNTRUSTED).chain(&HOP_BY_HOP).any(|own| is_folded(name, own))
+}
+
+/// Whether two names are one, `_` read as `-`.
+pub(super) fn is_folded(name: &str, other: &HeaderName) -> bool {
+    other.as_str().len() == name.len() && begins_folded(name, other.as_str())
 }
 
 fn set_forwarded(headers: &mut HeaderMap, outbound: &Outbound<'_>) {
-    if let Some(host) = headers.get(HOST).cloned() {
-        headers.insert(X_FORWARDED_HOST, host);
-    } else {
+    let believed = outbound.sender.believed;
+    let host = headers.get(HOST).cloned();
+    if !believed || !headers.contains_key(X_FORWARDED_HOST) {
         headers.remove(X_FORWARDED_HOST);
-        if let Some(authority) = outbound.authority {
-            headers.insert(HOST, authority.clone());
-        }
+        headers.extend(host.clone().map(|host| (X_FORWARDED_HOST, host)));
     }
-    headers.insert(X_FORWARDED_FOR, outbound.connection.client_value.clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    if let (None, Some(authority)) = (host, outbound.authority) {
+        headers.insert(HOST, authority.clone());
+    }
+    let scheme = if outbound.connection.secure { "https" } else { "http" };
+    if !believed || !headers.contains_key(X_FORWARDED_PROTO) {
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    }
+    let peer = &outbound.connection.client_value;
+    let way = if believed { way_so_far(headers, outbound) } else { peer.clone() };
+    headers.insert(X_FORWARDED_FOR, way);
     headers.insert(X_REQUEST_ID, outbound.trace.request_id.clone());
     headers.insert(TRACEPARENT, outbound.trace.traceparent.clone());
+}
+
+/// What the trusted peer said of the way, and the peer. Where it said it by `Forwarded`, the client
+/// and the peer: one header tells it all.
+fn way_so_far(headers: &HeaderMap, outbound: &Outbound<'_>) -> HeaderValue {
+    let peer = &outbound.connection.client_value;
+    let mut way: Vec<u8> = Vec::new();
+    for value in headers.get_all(X_FORWARDED_FOR).iter().filter(|value| !value.is_empty()) {
+        way.extend_from_slice(value.as_bytes());
+        way.extend_from_slice(b", ");
+    }
+    if way.is_empty() && outbound.sender.address != outbound.connection.client {
+        way.extend_from_slice(outbound.sender.address.to_string().as_bytes());
+        way.extend_from_slice(b", ");
+    }
+    way.extend_from_slice(peer.as_bytes());
+    HeaderValue::from_maybe_shared(Bytes::from(way)).expect("values and commas make a value")
 }
 
 fn set_identity(headers: &mut HeaderMap, names: &IdentityNames, holder: &Holder) {
@@ -298,7 +366,7 @@ mod tests {
                 X_REQUEST_ID,
                 HeaderValue::from_bytes(id.as_bytes()).unwrap(),
             )]);
-            Trace::new(&headers, [0xab; 24]).request_id
+            Trace::new(&headers, false, [0xab; 24]).request_id
         };
         assert_eq!(trace("my-id_1.2"), "my-id_1.2");
         for wrong in ["", "a b", "é", "x".repeat(65).leak()] {
@@ -308,8 +376,35 @@ mod tests {
 
     #[test]
     fn a_traceparent_has_the_form_of_the_w3c() {
-        let trace = Trace::new(&HeaderMap::new(), [0x1f; 24]);
+        let trace = Trace::new(&HeaderMap::new(), true, [0x1f; 24]);
         let expected = format!("00-{}-{}-01", "1f".repeat(16), "1f".repeat(8));
         assert_eq!(trace.traceparent, *expected);
+    }
+
+    #[test]
+    fn a_trace_is_kept_of_who_is_believed_and_only_in_its_form() {
+        let kept = |believed, values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(TRACEPARENT, HeaderValue::from_static(value));
+            }
+            let trace = Trace::new(&headers, believed, [0x1f; 24]).traceparent;
+            values.first() == Some(&trace.to_str().unwrap())
+        };
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+        assert!(kept(true, &[good]));
+        assert!(!kept(false, &[good]));
+        assert!(!kept(true, &[good, good]));
+        for wrong in [
+            "",
+            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-00",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-00",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-00",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00-00",
+        ] {
+            assert!(!kept(true, &[wrong]), "{wrong}");
+        }
     }
 }

@@ -13,7 +13,9 @@ use tokio::time::Instant;
 
 use super::adopted::Adopted;
 use super::body::Upload;
-use super::gate::{Connection, Waiting};
+use super::client_address::Sender;
+use super::connection::{Connection, Waiting};
+use super::cors::Readable;
 use super::headers::Trace;
 use super::respond;
 use super::upstream::TargetPool;
@@ -32,6 +34,7 @@ pub struct Meter {
     worker: Rc<Worker>,
     adopted: Rc<Adopted>,
     connection: Rc<Connection>,
+    sender: Sender,
     begun: Instant,
     begun_wall_ms: i64,
     method: Method,
@@ -45,6 +48,7 @@ pub struct Meter {
     /// The end of the secret's grace, where it is in one: milliseconds since the epoch.
     grace_ends_ms: Option<i64>,
     standing: Option<Standing>,
+    readable: Option<Box<Readable>>,
     pool: Option<Rc<TargetPool>>,
     sent: Option<Instant>,
     overhead: Option<Duration>,
@@ -58,12 +62,14 @@ impl Meter {
         worker: Rc<Worker>,
         adopted: Rc<Adopted>,
         connection: Rc<Connection>,
+        sender: Sender,
         request: &Request<Incoming>,
         trace: &Trace,
     ) -> Self {
         let logged = worker.access_log().wants();
         Self {
             connection,
+            sender,
             adopted,
             begun: Instant::now(),
             begun_wall_ms: worker.now().wall_ms,
@@ -76,6 +82,7 @@ impl Meter {
             holder: None,
             grace_ends_ms: None,
             standing: None,
+            readable: None,
             pool: None,
             sent: None,
             overhead: None,
@@ -101,8 +108,16 @@ impl Meter {
         self.standing = standing;
     }
 
-    /// Says to the client how its limits and its secret stand.
+    /// Whatever it is answered, a page may read it so far.
+    pub fn readable(&mut self, readable: Readable) {
+        self.readable = Some(Box::new(readable));
+    }
+
+    /// Says to the client how its limits and its secret stand, and to its browser who may read it.
     pub fn say_standing(&self, headers: &mut HeaderMap) {
+        if let Some(readable) = &self.readable {
+            readable.say(headers);
+        }
         if let Some(Standing { limit, remaining, reset_in_ms, .. }) = self.standing {
             let now_ms = self.worker.now().wall_ms;
             respond::rate_limit_headers(headers, limit, remaining, reset_in_ms, now_ms);
@@ -145,6 +160,11 @@ impl Meter {
         &self.connection
     }
 
+    /// Who sent it.
+    pub fn sender(&self) -> Sender {
+        self.sender
+    }
+
     /// The worker it runs on.
     pub fn worker(&self) -> &Rc<Worker> {
         &self.worker
@@ -159,7 +179,7 @@ impl Meter {
         self.worker.access_log().write(&Entry {
             at_ms: self.begun_wall_ms,
             request_id: self.request_id.to_str().unwrap_or_default(),
-            client: self.connection.client,
+            client: self.sender.address,
             method: Some(self.method.as_str()),
             path: Some(target.path()),
             query: target.query(),

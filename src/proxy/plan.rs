@@ -9,11 +9,12 @@ use super::health::TargetState;
 use super::matcher::PatternError;
 use super::respond::Answers;
 use super::route::Router;
-use super::upstream::{Dialer, TlsClient, TlsError};
+use super::upstream::Dialer;
 use crate::auth::table::KeyPolicy;
 use crate::auth::verify::Rules;
 use crate::config::{Config, Target, Upstream};
 use crate::telemetry::metrics::Metrics;
+use crate::tls::{TlsClient, TlsError};
 
 /// The configuration in force, compiled.
 pub struct Plan {
@@ -191,11 +192,6 @@ impl UpstreamPlan {
             http2: self.upstream.http2,
             connect_timeout: self.upstream.connect_timeout,
         }
-    }
-
-    /// Whether a request to it may go over HTTP/2.
-    pub fn may_speak_http2(&self) -> bool {
-        self.upstream.http2 || self.tls.is_some()
     }
 
     /// Every target, sandbox ones last.

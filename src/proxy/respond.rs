@@ -161,6 +161,7 @@ fn own_header(refusal: &Refusal) -> Option<(HeaderName, HeaderValue)> {
             | Reason::BadRequest
             | Reason::RouteNotFound
             | Reason::MethodNotAllowed
+            | Reason::ExpectationFailed
             | Reason::BodyTooLarge
             | Reason::HeadersTooLarge
             | Reason::UpstreamUnavailable

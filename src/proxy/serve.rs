@@ -13,7 +13,8 @@ use rand::RngExt as _;
 
 use super::adopted::Adopted;
 use super::body::Outgoing;
-use super::gate::Connection;
+use super::client_address::{self, Sender};
+use super::connection::Connection;
 use super::headers::{Trace, X_REQUEST_ID};
 use super::meter::Meter;
 use super::respond;
@@ -57,10 +58,11 @@ pub async fn serve(
     handler: impl Handler,
 ) -> Result<Response<Outgoing>, Infallible> {
     let adopted = worker.adopted();
-    let trace = Trace::new(request.headers(), rand::rng().random());
+    let (sender, refused) = sender(&request, &connection, &adopted, refused);
+    let trace = Trace::new(request.headers(), sender.believed, rand::rng().random());
     let has_body = !request.body().is_end_stream();
     let mut meter =
-        Meter::begin(Rc::clone(&worker), Rc::clone(&adopted), connection, &request, &trace);
+        Meter::begin(Rc::clone(&worker), Rc::clone(&adopted), connection, sender, &request, &trace);
     let outcome = if let Some(refusal) = refused {
         Err(refusal)
     } else {
@@ -73,6 +75,21 @@ pub async fn serve(
     };
     response.headers_mut().insert(X_REQUEST_ID, trace.request_id);
     Ok(response)
+}
+
+/// Who sent the request; if that can't be told, the peer, and the request is refused.
+fn sender(
+    request: &Request<Incoming>,
+    connection: &Connection,
+    adopted: &Adopted,
+    refused: Option<Refusal>,
+) -> (Sender, Option<Refusal>) {
+    let (peer, trusted) = (connection.client, &adopted.plan.config.server.trusted_proxies);
+    if let Ok(sender) = client_address::find(request.headers(), peer, trusted) {
+        return (sender, refused);
+    }
+    let refusal = Refusal::BadRequest("the Forwarded header cannot be read");
+    (Sender { address: peer, believed: false }, refused.or(Some(refusal)))
 }
 
 /// A panic costs its request and no other.
@@ -89,8 +106,15 @@ async fn unharmed(
 fn answered(mut response: Response<Outgoing>, mut meter: Meter) -> Response<Outgoing> {
     meter.status(response.status().as_u16(), None);
     meter.say_standing(response.headers_mut());
-    if let Outgoing::Stream(stream) = response.body_mut() {
-        stream.account(meter);
+    match response.body_mut() {
+        Outgoing::Full(_) => {}
+        Outgoing::Stream(stream) => stream.account(meter),
+        Outgoing::Tunnel(tunnel) => {
+            let mut tunnel = tunnel.take().expect("a tunnel is made with its answer");
+            let connection = Rc::clone(meter.connection());
+            tunnel.account(meter);
+            connection.switch_to(tunnel);
+        }
     }
     response
 }
@@ -105,7 +129,7 @@ fn refuse(
 ) -> Response<Outgoing> {
     let (reason, now) = (refusal.reason(), worker.now());
     if counts_against_address(reason) {
-        worker.auth().failed(&adopted.plan.rules, meter.connection().client, now);
+        worker.auth().failed(&adopted.plan.rules, meter.sender().address, now);
     }
     let malformed = matches!(reason, Reason::BadRequest | Reason::HeadersTooLarge);
     let unread = has_body && !meter.upload().is_done();

@@ -8,7 +8,6 @@ mod dial;
 mod http2;
 mod names;
 mod room;
-mod tls;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -27,7 +26,6 @@ use tokio::task::spawn_local;
 
 pub use dial::{Dialed, Dialer, Protocol, Stream};
 pub(super) use names::resolve;
-pub use tls::{TlsClient, TlsError};
 
 use self::http2::{Multiplexed, Share};
 use self::names::Names;
@@ -293,11 +291,10 @@ impl TargetPool {
 }
 
 impl Lease {
-    /// Sends a request. `trailers`: the client takes trailers; said only in HTTP/2.
+    /// Sends a request, in the form of what is spoken.
     pub async fn send(
         &mut self,
         mut request: Request<ClientBody>,
-        trailers: bool,
     ) -> Result<Response<Incoming>, TrySendError<Request<ClientBody>>> {
         match &mut self.connection {
             Connection::Own { sender, .. } => {
@@ -306,7 +303,7 @@ impl Lease {
             }
             Connection::Shared(share) => {
                 let tls = self.busy.pool.dialer.tls.is_some();
-                http2::to_http2(&mut request, tls, trailers);
+                http2::to_http2(&mut request, tls);
                 share.sender().try_send_request(request).await
             }
         }
@@ -375,7 +372,7 @@ async fn speak_http1(
     spawn_local(async move {
         let _place = place;
         // What goes wrong on it is told to the request that was under way.
-        let _ = connection.await;
+        let _ = connection.with_upgrades().await;
     });
     Ok(sender)
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up; a part names only parts that stand before it. So the data plane (`limit`,
 /// `auth`, `proxy`) cannot name the control plane, whose parts all stand behind it.
-const LAYERS: [&str; 11] = [
+const LAYERS: [&str; 12] = [
     "domain",
     "key",
+    "tls",
     "config",
     "telemetry",
     "store",

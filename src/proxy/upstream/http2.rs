@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::{HOST, HeaderValue, TE};
+use http::header::{CONNECTION, HOST, HeaderValue, TE};
 use http::uri::{Authority, Scheme};
 use http::{Request, Uri, Version};
 use hyper::client::conn::http2::{Builder, SendRequest};
@@ -158,9 +158,9 @@ pub(super) fn is_refused(error: &hyper::Error) -> bool {
     })
 }
 
-/// Makes a request one of HTTP/2: whom it is for stands in the URI (RFC 9113 section 8.3.1).
-/// `trailers`: the client takes trailers, which gRPC asks for.
-pub(super) fn to_http2<B>(request: &mut Request<B>, tls: bool, trailers: bool) {
+/// Makes a request one of HTTP/2: whom it is for stands in the URI (RFC 9113 section 8.3.1), and
+/// `Connection` goes without what it names, which is `TE` alone (section 8.2.2).
+pub(super) fn to_http2<B>(request: &mut Request<B>, tls: bool) {
     let scheme = if tls { Scheme::HTTPS } else { Scheme::HTTP };
     *request.version_mut() = Version::HTTP_2;
     if let Some(host) = request.headers_mut().remove(HOST)
@@ -172,9 +172,7 @@ pub(super) fn to_http2<B>(request: &mut Request<B>, tls: bool, trailers: bool) {
         parts.authority = Some(authority);
         *request.uri_mut() = Uri::from_parts(parts).expect("a path, a scheme and an authority");
     }
-    if trailers {
-        request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
-    }
+    request.headers_mut().remove(CONNECTION);
 }
 
 /// Takes that back, for a request that goes to a target that speaks HTTP/1.1 after all.
@@ -183,7 +181,9 @@ pub(super) fn to_http1<B>(request: &mut Request<B>) {
         return;
     }
     *request.version_mut() = Version::HTTP_11;
-    request.headers_mut().remove(TE);
+    if request.headers().contains_key(TE) {
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("te"));
+    }
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.scheme = None;
     if let Some(authority) = parts.authority.take()
@@ -212,13 +212,13 @@ mod tests {
     fn a_request_is_the_same_on_its_way_to_http2_and_back() {
         let first = || {
             let request = Request::get("/a/b?c=d").header(HOST, "api.example:81");
-            request.header("x-a", "b").body(()).unwrap()
+            request.header(TE, "trailers").header(CONNECTION, "te").body(()).unwrap()
         };
         let mut request = first();
-        to_http2(&mut request, true, true);
+        to_http2(&mut request, true);
         assert_eq!(request.uri(), "https://api.example:81/a/b?c=d");
         assert_eq!(request.version(), Version::HTTP_2);
-        assert!(!request.headers().contains_key(HOST) && request.headers()[TE] == "trailers");
+        assert_eq!(request.headers().keys().collect::<Vec<_>>(), [TE]);
         to_http1(&mut request);
         assert_eq!((request.uri(), request.version()), (first().uri(), first().version()));
         assert_eq!(request.headers(), first().headers());

@@ -58,6 +58,7 @@ fn shared(directory: &std::path::Path) -> Arc<Shared> {
         plan: ArcSwap::from_pointee(plan),
         auth: Authenticator::new(sync, pool, DigestKey::random().unwrap()),
         metrics,
+        tls: ArcSwapOption::empty(),
         open_connections: AtomicUsize::new(0),
     })
 }

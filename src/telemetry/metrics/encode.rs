@@ -174,6 +174,13 @@ impl Exposition<'_> {
         let help = "Client connections closed at once because of server.max_connections";
         let refused = metrics.total(|worker| &worker.connections_refused);
         self.counter("keygate_connections_refused", help, refused)?;
+        let closed = metrics.total(|worker| &worker.tunnels_closed);
+        let open = metrics.total(|worker| &worker.tunnels_opened).saturating_sub(closed);
+        self.gauge("keygate_tunnels", "WebSockets that are open", open)?;
+        let help =
+            "Client connections whose PROXY header or TLS handshake was wrong or took too long";
+        let not_begun = metrics.total(|worker| &worker.connections_not_begun);
+        self.counter("keygate_connections_not_begun", help, not_begun)?;
         let help = "Bytes of request bodies";
         let bytes_in = metrics.total(|worker| &worker.bytes_in);
         self.counter("keygate_request_body_bytes", help, bytes_in)?;
@@ -186,6 +193,12 @@ impl Exposition<'_> {
         let help = "Reloads of the configuration by their result";
         let mut family = self.family("keygate_config_reloads", help, MetricType::Counter)?;
         let reloads = [("ok", &metrics.reloads_ok), ("failed", &metrics.reloads_failed)];
+        for (result, count) in reloads {
+            count_with(&mut family, &[("result", result)], count.read())?;
+        }
+        let help = "Reloads of changed certificate files by their result";
+        let mut family = self.family("keygate_certificate_reloads", help, MetricType::Counter)?;
+        let reloads = [("ok", &metrics.certificates_ok), ("failed", &metrics.certificates_failed)];
         for (result, count) in reloads {
             count_with(&mut family, &[("result", result)], count.read())?;
         }

@@ -48,6 +48,8 @@ pub struct Metrics {
     pub access_log_dropped: Counter,
     reloads_ok: Counter,
     reloads_failed: Counter,
+    certificates_ok: Counter,
+    certificates_failed: Counter,
 }
 
 /// Upstream and target.
@@ -72,6 +74,8 @@ impl Metrics {
             access_log_dropped: Counter::default(),
             reloads_ok: Counter::default(),
             reloads_failed: Counter::default(),
+            certificates_ok: Counter::default(),
+            certificates_failed: Counter::default(),
         })
     }
 
@@ -109,6 +113,11 @@ impl Metrics {
     /// A reload of the configuration was taken up, or refused.
     pub fn config_reloaded(&self, accepted: bool) {
         if accepted { &self.reloads_ok } else { &self.reloads_failed }.increment();
+    }
+
+    /// Changed certificate files were taken up, or refused.
+    pub fn certificates_reloaded(&self, accepted: bool) {
+        if accepted { &self.certificates_ok } else { &self.certificates_failed }.increment();
     }
 
     /// Has `source` called each time the metrics are asked for, to take over what somebody else

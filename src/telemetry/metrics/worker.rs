@@ -51,6 +51,9 @@ pub struct WorkerMetrics {
     pub(super) connections_opened: Tally,
     pub(super) connections_closed: Tally,
     pub(super) connections_refused: Tally,
+    pub(super) tunnels_opened: Tally,
+    pub(super) tunnels_closed: Tally,
+    pub(super) connections_not_begun: Tally,
     pub(super) failed_auth_blocked: Tally,
     pub(super) panics: Tally,
     pub(super) bytes_in: Tally,
@@ -67,6 +70,9 @@ impl WorkerMetrics {
             connections_opened: Tally::default(),
             connections_closed: Tally::default(),
             connections_refused: Tally::default(),
+            tunnels_opened: Tally::default(),
+            tunnels_closed: Tally::default(),
+            connections_not_begun: Tally::default(),
             failed_auth_blocked: Tally::default(),
             panics: Tally::default(),
             bytes_in: Tally::default(),
@@ -111,6 +117,22 @@ impl WorkerMetrics {
     /// A client connection was closed at once because of `server.max_connections`.
     pub fn connection_refused(&self) {
         self.connections_refused.add(1);
+    }
+
+    /// A WebSocket was switched to.
+    pub fn tunnel_opened(&self) {
+        self.tunnels_opened.add(1);
+    }
+
+    /// A WebSocket has ended.
+    pub fn tunnel_closed(&self) {
+        self.tunnels_closed.add(1);
+    }
+
+    /// A client connection ended before its first request could come: its PROXY header or its TLS
+    /// handshake was wrong or took too long.
+    pub fn connection_not_begun(&self) {
+        self.connections_not_begun.add(1);
     }
 
     /// A request was refused because its address has had too many 401s.

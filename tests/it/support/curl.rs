@@ -1,7 +1,8 @@
 //! The real curl, and what it was answered.
 
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -85,6 +86,17 @@ impl Curl {
         Self { args: Vec::new(), url: format!("http://{address}{path}") }
     }
 
+    /// Goes over TLS, to a host whose certificate an authority of that file must have signed.
+    pub(crate) fn https(mut self, host: &str, authorities: &Path) -> Self {
+        let rest = self.url.trim_start_matches("http://").to_owned();
+        let (address, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (ip, port) = address.rsplit_once(':').expect("an address has a port");
+        self.url = format!("https://{host}:{port}{path}");
+        let resolve = format!("{host}:{port}:{ip}");
+        let authorities = authorities.display().to_string();
+        self.args(["--resolve", &resolve, "--cacert", &authorities])
+    }
+
     /// Adds arguments as curl takes them.
     pub(crate) fn args<S: AsRef<str>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
@@ -120,15 +132,7 @@ impl Curl {
 
     /// Makes the call. An error's body is searched for secrets.
     pub(crate) fn send(self) -> Answer {
-        let output = Command::new("curl")
-            .args(["-q", "-sS", "-i", "--http1.1", "--path-as-is", "--max-time", "30"])
-            .args(&self.args)
-            .arg(&self.url)
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .stdin(Stdio::null())
-            .output()
-            .expect("curl can be run");
+        let output = self.run();
         let complaint = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "curl {}: {complaint}", self.url);
         let answer = final_answer(&output.stdout);
@@ -136,6 +140,26 @@ impl Curl {
             leaks::search("an error's body", &answer.body);
         }
         answer
+    }
+
+    /// Makes a call that comes to no answer; what curl says of it.
+    #[track_caller]
+    pub(crate) fn fails(self) -> String {
+        let output = self.run();
+        assert!(!output.status.success(), "curl {} succeeded", self.url);
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    fn run(&self) -> Output {
+        Command::new("curl")
+            .args(["-q", "-sS", "-i", "--http1.1", "--path-as-is", "--max-time", "30"])
+            .args(&self.args)
+            .arg(&self.url)
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .stdin(Stdio::null())
+            .output()
+            .expect("curl can be run")
     }
 }
 

@@ -150,6 +150,6 @@ impl Drop for TestGateway {
 /// The address in `listening on http://ADDRESS (PLANE)`.
 fn listening(log: &str, plane: &str) -> Option<SocketAddr> {
     let line = log.lines().find(|line| line.contains("listening on") && line.contains(plane))?;
-    let (_, address) = line.split_once("http://")?;
+    let (_, address) = line.split_once("://")?;
     address.split(' ').next()?.parse().ok()
 }

@@ -17,6 +17,7 @@ pub(crate) mod origin;
 pub(crate) mod postgres;
 pub(crate) mod process;
 mod tests;
+pub(crate) mod tls;
 pub(crate) mod wire;
 
 use std::time::Duration;

@@ -1,0 +1,22 @@
+//! TLS: certificates and keys from files, and what listeners and connections to upstreams do with
+//! them.
+//!
+//! One provider of cryptography, aws-lc-rs, named wherever one is needed, so that no second one can
+//! slip in as a default.
+
+mod client;
+mod files;
+mod server;
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+
+pub use client::{ClientSettings, TlsClient};
+pub use files::{CertificateFiles, TlsError, check_certificate, check_roots};
+pub use server::{ServerFiles, TlsServer, alpn};
+
+/// Post-quantum key exchange (X25519MLKEM768) comes first in it.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
