@@ -81,7 +81,7 @@ pub async fn forward(
                 pool.state().succeeded();
                 if upgrade && websocket::is_granted(response.status(), response.headers()) {
                     meter.answered();
-                    return Ok(switch(response, decided.route.tunnel_idle_ms));
+                    return Ok(switch(response, lease, decided.route.tunnel_idle_ms));
                 }
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                     tracing::warn!("the upstream switched protocols unasked");
@@ -192,19 +192,21 @@ struct Again {
 }
 
 impl Again {
-    fn of(request: &Request<ClientBody>) -> Option<Self> {
+    /// In a box: few requests need one, and all have room for it.
+    fn of(request: &Request<ClientBody>) -> Option<Box<Self>> {
         request.method().is_idempotent().then(|| Self::without_body(request)).flatten()
     }
 
     /// Of any method: for one that is told to have been left alone.
-    fn without_body(request: &Request<ClientBody>) -> Option<Self> {
-        request.body().is_end_stream().then(|| Self {
+    fn without_body(request: &Request<ClientBody>) -> Option<Box<Self>> {
+        let again = || Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
             headers: request.headers().clone(),
             body: request.body().empty_again(),
-        })
+        };
+        request.body().is_end_stream().then(again).map(Box::new)
     }
 
     fn request(self) -> Request<ClientBody> {
@@ -301,13 +303,13 @@ fn answer(response: Response<Incoming>, lease: Lease, timeout_ms: u64) -> Respon
 }
 
 /// The answer that a tunnel begins behind. Its connection to the upstream is the tunnel's.
-fn switch(mut response: Response<Incoming>, idle_ms: u64) -> Response<Outgoing> {
+fn switch(mut response: Response<Incoming>, lease: Lease, idle_ms: u64) -> Response<Outgoing> {
     let upstream = hyper::upgrade::on(&mut response);
     let (mut parts, _) = response.into_parts();
     headers::to_client(&mut parts.headers);
     websocket::set_upgrade(&mut parts.headers);
     parts.extensions.clear();
-    let tunnel = Box::new(Tunnel::new(upstream, idle_ms));
+    let tunnel = Box::new(Tunnel::new(upstream, lease, idle_ms));
     Response::from_parts(parts, Outgoing::Tunnel(Some(tunnel)))
 }
 
