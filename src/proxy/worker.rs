@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use futures_util::FutureExt as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
@@ -28,7 +28,9 @@ use super::adopted::Adopted;
 use super::connection::{Connection, Waiting};
 use super::gate::Gate;
 use super::handle::handle;
+use super::http2;
 use super::plan::PlanSource;
+use super::protocol::{self, Protocol, Rewound};
 use super::serve::{Handler, serve};
 use super::tunnel::FAREWELL;
 use crate::auth::Authenticator;
@@ -150,6 +152,21 @@ impl Worker {
         self.cut_at_ms.set(self.now_ms() + left.as_millis() as u64);
         self.draining.set(true);
         self.wake_all();
+    }
+
+    /// What a request's head may measure.
+    pub(super) fn max_header_bytes(&self) -> usize {
+        self.adopted.borrow().plan.config.server.max_header_bytes
+    }
+
+    /// Whether nothing new is taken any more.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Has the sweep look after a connection for as long as it lasts.
+    pub(super) fn look_after(&self, connection: &Rc<Connection>) {
+        self.connections.borrow_mut().push(Rc::downgrade(connection));
     }
 
     /// Wakes or ends what has waited too long, and closes idle upstream connections.
@@ -296,7 +313,7 @@ fn take_in(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, handler: im
         return;
     };
     let connection = Rc::new(Connection::new(peer.ip(), worker.now_ms()));
-    worker.connections.borrow_mut().push(Rc::downgrade(&connection));
+    worker.look_after(&connection);
     spawn_local(serve_connection(place, stream, connection, handler));
 }
 
@@ -307,10 +324,58 @@ async fn serve_connection(
     connection: Rc<Connection>,
     handler: impl Handler,
 ) {
-    let worker = Rc::clone(&place.worker);
     // Without it answers are only slower.
     let _ = stream.set_nodelay(true);
-    let max_head = worker.adopted.borrow().plan.config.server.max_header_bytes;
+    serve_stream(Rc::clone(&place.worker), stream, None, connection, handler).await;
+}
+
+/// Serves a stream in the protocol that was negotiated for it, or else in the one that its first
+/// bytes tell.
+async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
+    worker: Rc<Worker>,
+    stream: S,
+    negotiated: Option<Protocol>,
+    connection: Rc<Connection>,
+    handler: impl Handler,
+) {
+    let told = match negotiated {
+        Some(protocol) => Ok((protocol, Rewound::new(stream))),
+        None => match unless_ended(&connection, protocol::tell(stream)).await {
+            Some(told) => told,
+            None => return,
+        },
+    };
+    match told {
+        Ok((Protocol::Http1, stream)) => serve_http1(worker, stream, connection, handler).await,
+        // Boxed, so that a connection of HTTP/1.1 has not its room as well.
+        Ok((Protocol::Http2, stream)) => {
+            Box::pin(http2::serve_stream(worker, stream, connection, handler)).await;
+        }
+        // How a connection broke is its client's business.
+        Err(_) => {}
+    }
+}
+
+/// What a future gives, unless the sweep ends the connection first.
+async fn unless_ended<T>(connection: &Connection, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        connection.runs_in(cx);
+        if connection.is_ended() {
+            return Poll::Ready(None);
+        }
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin>(
+    worker: Rc<Worker>,
+    stream: S,
+    connection: Rc<Connection>,
+    handler: impl Handler,
+) {
+    let max_head = worker.max_header_bytes();
     let clock = Rc::clone(&worker);
     let gate = Gate::new(stream, Rc::clone(&connection), max_head, move || clock.now_ms());
     let service = service_fn(|request| {
@@ -325,19 +390,15 @@ async fn serve_connection(
         .max_buf_size(READ_BUFFER.max(max_head + READ_BUFFER))
         .serve_connection(TokioIo::new(gate), service);
     let mut told = false;
-    let ended = poll_fn(|cx| {
-        connection.runs_in(cx);
-        if connection.is_ended() {
-            return Poll::Ready(false);
-        }
-        if worker.draining.get() && !told {
+    let ending = poll_fn(|cx| {
+        if worker.is_draining() && !told {
             told = true;
             Pin::new(&mut serving).graceful_shutdown();
         }
-        // How a connection broke is its client's business.
-        Pin::new(&mut serving).poll(cx).map(|ended| ended.is_ok())
+        Pin::new(&mut serving).poll(cx)
     });
-    let ended_well = ended.await;
+    // How a connection broke is its client's business.
+    let ended_well = matches!(unless_ended(&connection, ending).await, Some(Ok(())));
     let (tunnel, parts) = (connection.take_tunnel(), serving.into_parts());
     let mut gate = parts.io.into_inner();
     match tunnel {

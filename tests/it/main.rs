@@ -8,6 +8,7 @@ mod demo;
 mod documents;
 mod drain;
 mod examples;
+mod http2;
 mod imports;
 mod outage;
 mod proxy;
