@@ -1,7 +1,9 @@
 //! A connection that abuses the protocol ends, and no other notices.
 
-use super::client::whole;
-use super::frames::{self, CANCEL, CONTINUATION, ENHANCE_YOUR_CALM, HEADERS, frame, reset};
+use super::frames::{
+    self, CANCEL, CONTINUATION, ENHANCE_YOUR_CALM, HEADERS, REFUSED_STREAM, RST_STREAM, frame,
+    reset,
+};
 use super::{Client, Frames, open, with};
 use crate::support::{Origin, block_on, until};
 
@@ -74,21 +76,20 @@ fn a_head_without_end_ends_its_connection() {
 }
 
 #[test]
-fn no_more_streams_are_open_at_a_time_than_the_gateway_says() {
+fn a_stream_beyond_those_that_may_be_open_is_refused_alone() {
     let origin = Origin::silent();
     let (gateway, key) = open(&origin);
-    block_on(async {
-        let client = Client::connect(gateway.address()).await;
-        assert_eq!(client.get("/a", &[]).await.status, 401);
-        let mut held = Vec::new();
-        for _ in 0..128 {
-            held.push(client.begin("POST", "/a", &with(&key)).await);
-        }
-        let waits = client.begin("POST", "/a", &[]);
-        let waited = tokio::time::timeout(std::time::Duration::from_millis(100), waits).await;
-        assert!(waited.is_err(), "a stream too many was opened");
-        drop(held);
-        let (answer, _body) = client.begin("POST", "/a", &[]).await;
-        assert_eq!(whole(answer).await.expect("an answer comes").status, 401);
-    });
+    let secret = [("x-api-key", key.secret())];
+    let mut frames = Frames::connect(gateway.address());
+    let streams: Vec<u32> = (0..=128).map(|number| number * 2 + 1).collect();
+    for stream in &streams {
+        frames.send(frames::headers(*stream, true, &frames::get("/a", &secret)));
+    }
+    let refused = frames.next_of(streams[128]);
+    assert_eq!((refused.kind, refused.code()), (RST_STREAM, REFUSED_STREAM));
+    origin.wait_for("the others", |received| received.len() == 128);
+    // As soon as one ends, there is room for another.
+    frames.send(reset(streams[0], CANCEL));
+    frames.send(frames::headers(1001, true, &frames::get("/a", &[])));
+    assert_eq!(frames.next_of(1001).kind, HEADERS);
 }
