@@ -38,7 +38,7 @@ pub fn speak(response: &mut Response<Outgoing>, reason: Reason, message: &str) {
 /// A reason's status code (the gRPC documentation's `statuscodes.md`).
 fn status(reason: Reason) -> u16 {
     match reason {
-        Reason::BadRequest => 3,
+        Reason::BadRequest | Reason::ExpectationFailed => 3,
         Reason::UpstreamTimeout => 4,
         Reason::MissingScope | Reason::IpNotAllowed | Reason::EnvironmentNotAllowed => 7,
         Reason::BudgetExceeded
@@ -102,7 +102,7 @@ mod tests {
     fn a_reason_has_the_code_that_its_status_has_in_grpc() {
         for reason in Reason::ALL {
             let expected = match reason.status() {
-                400 => 3,
+                400 | 417 => 3,
                 401 => 16,
                 402 | 413 | 429 | 431 => 8,
                 403 => 7,
