@@ -1,4 +1,4 @@
-//! Which HTTP a connection speaks, told by its first bytes where nothing else has told it.
+//! Which HTTP a connection speaks, told by its first bytes.
 //!
 //! The one rule: no byte is lost. What was read to tell is read again by whoever serves the stream.
 
@@ -28,13 +28,6 @@ pub enum Protocol {
 pub struct Rewound<S> {
     read: BytesMut,
     stream: S,
-}
-
-impl<S> Rewound<S> {
-    /// A stream of which nothing was read.
-    pub fn new(stream: S) -> Self {
-        Self { read: BytesMut::new(), stream }
-    }
 }
 
 /// Reads until it is clear what the client speaks: the whole preface is HTTP/2 by prior knowledge,

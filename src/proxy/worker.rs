@@ -30,7 +30,7 @@ use super::gate::Gate;
 use super::handle::handle;
 use super::http2;
 use super::plan::PlanSource;
-use super::protocol::{self, Protocol, Rewound};
+use super::protocol::{self, Protocol};
 use super::serve::{Handler, serve};
 use super::tunnel::FAREWELL;
 use crate::auth::Authenticator;
@@ -329,8 +329,8 @@ async fn serve_connection(
     serve_stream(Rc::clone(&place.worker), stream, None, connection, handler).await;
 }
 
-/// Serves a stream in the protocol that was negotiated for it, or else in the one that its first
-/// bytes tell.
+/// Serves a stream in the protocol that its first bytes tell. Where another one was `negotiated` for
+/// it, it is closed.
 async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
     worker: Rc<Worker>,
     stream: S,
@@ -338,21 +338,16 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
     connection: Rc<Connection>,
     handler: impl Handler,
 ) {
-    let told = match negotiated {
-        Some(protocol) => Ok((protocol, Rewound::new(stream))),
-        None => match unless_ended(&connection, protocol::tell(stream)).await {
-            Some(told) => told,
-            None => return,
-        },
-    };
-    match told {
-        Ok((Protocol::Http1, stream)) => serve_http1(worker, stream, connection, handler).await,
+    let told = unless_ended(&connection, protocol::tell(stream)).await;
+    // How a connection broke is its client's business.
+    let Some(Ok((protocol, stream))) = told else { return };
+    match protocol {
+        _ if negotiated.is_some_and(|negotiated| negotiated != protocol) => {}
+        Protocol::Http1 => serve_http1(worker, stream, connection, handler).await,
         // Boxed, so that a connection of HTTP/1.1 has not its room as well.
-        Ok((Protocol::Http2, stream)) => {
+        Protocol::Http2 => {
             Box::pin(http2::serve_stream(worker, stream, connection, handler)).await;
         }
-        // How a connection broke is its client's business.
-        Err(_) => {}
     }
 }
 
