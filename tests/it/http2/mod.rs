@@ -1,5 +1,6 @@
 //! HTTP/2 from clients: the same requests on another wire, and what that wire alone can do wrong.
 
+mod calls;
 mod client;
 mod floods;
 mod frames;
