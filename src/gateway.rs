@@ -29,6 +29,7 @@ use crate::config::{Config, Environment, LoadedConfig, Problem, StoreLocation};
 use crate::domain::Clock;
 use crate::key::hash::DigestKey;
 use crate::proxy::plan::Plan;
+use crate::proxy::probe::Probers;
 use crate::proxy::worker::{self, Order, Shared};
 use crate::store::{self, Store, StoreError};
 use crate::telemetry::access::AccessLog;
@@ -106,7 +107,9 @@ impl Gateway {
         let state = AdminState { metrics, readiness: Arc::clone(&control) as Arc<dyn Readiness> };
         let stop_admin = start_admin(state, listeners.admin)?;
         let watch = Watch::new(&loaded, environment);
-        let reloader = Reloader { control: Arc::clone(&control), watch, config, tls };
+        let mut probers = Probers::default();
+        probers.follow(&shared.plan.load());
+        let reloader = Reloader { control: Arc::clone(&control), watch, config, tls, probers };
         Ok(Self {
             control,
             orders,
@@ -362,6 +365,7 @@ struct Reloader {
     config: Arc<Config>,
     /// The listeners' certificates.
     tls: Option<TlsServer>,
+    probers: Probers,
 }
 
 impl Reloader {
@@ -429,6 +433,7 @@ impl Reloader {
             shared.tls.store(self.tls.as_ref().map(|tls| Arc::clone(tls.config())));
         }
         shared.auth.sync.policy.store(Arc::new(plan.policy.clone()));
+        self.probers.follow(&plan);
         shared.plan.store(Arc::new(plan));
         shared.generation.store(generation, Ordering::Release);
         if let Err(error) = shared.access_log.reopen(&loaded.config.access_log) {

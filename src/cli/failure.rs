@@ -98,7 +98,7 @@ impl From<ExplainError> for Failure {
     fn from(error: ExplainError) -> Self {
         match error {
             ExplainError::Store(error) => error.into(),
-            ExplainError::Routes(_) => Self::mistaken(error.to_string()),
+            ExplainError::Plan(_) => Self::mistaken(error.to_string()),
             ExplainError::Hash(_) | ExplainError::NoKey(_) => Self::failed(error.to_string()),
         }
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
 
 use crate::domain::{AddressRange, Catalogue, Limit, Reason};
@@ -131,18 +132,46 @@ pub struct Upstream {
     pub timeout: Duration,
     /// Further targets tried.
     pub retries: u32,
+    /// Active health checks.
+    pub health: Option<Health>,
+    /// Whether targets in clear speak HTTP/2.
+    pub http2: bool,
+    /// For targets with TLS.
+    pub tls: UpstreamTls,
     /// Set on every request to it, replacing what the client sent.
     pub set_headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// One `http://HOST:PORT` of an upstream.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// `upstreams.NAME.health`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// What is asked for: a path, with its query if it has one.
+    pub path: PathAndQuery,
+    /// How often.
+    pub interval: Duration,
+}
+
+/// `upstreams.NAME.tls`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// Authorities that are believed, in place of the system's.
+    pub ca: Option<PathBuf>,
+    /// Our certificate and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// What the targets' certificates must be for, in place of the targets' hosts.
+    pub server_name: Option<String>,
+}
+
+/// One `http://HOST:PORT` or `https://HOST:PORT` of an upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Target {
+    /// Whether it was written with `https://`.
+    pub tls: bool,
     /// As written, without the scheme: what `Host` says where the client gave none.
     pub authority: String,
     /// Host name or address, IPv6 without brackets.
     pub host: String,
-    /// 80 where none was written.
+    /// 80, or 443 with TLS, where none was written.
     pub port: u16,
 }
 

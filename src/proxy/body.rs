@@ -23,6 +23,7 @@ pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Upload {
     bytes: Cell<u64>,
     done: Cell<bool>,
+    moved: Cell<bool>,
     fault: Cell<Option<Fault>>,
 }
 
@@ -41,6 +42,11 @@ impl Upload {
     /// So much more was read of what the client sends through a tunnel.
     pub fn add(&self, bytes: u64) {
         self.bytes.set(self.bytes.get() + bytes);
+    }
+
+    /// Whether any of it was read since this was last asked.
+    pub fn has_moved(&self) -> bool {
+        self.moved.take()
     }
 
     /// Whether the whole of it was read.
@@ -148,6 +154,7 @@ impl Body for ClientBody {
             };
             self.left = left;
             self.upload.bytes.set(self.upload.bytes.get() + length);
+            self.upload.moved.set(true);
             self.upload.done.set(self.is_end_stream());
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }

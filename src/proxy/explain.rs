@@ -12,9 +12,8 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use super::authorize::{check_address, check_environment, check_scopes};
-use super::matcher::PatternError;
 use super::path::canonical;
-use super::plan::Plan;
+use super::plan::{Plan, PlanError};
 use super::route::{Requirement, Route};
 use crate::auth::Verified;
 use crate::auth::table::{KeyRecord, KeyTable, Moment};
@@ -57,9 +56,9 @@ pub enum ExplainError {
     /// A stored hash is unusable.
     #[error(transparent)]
     Hash(#[from] HashError),
-    /// A route cannot be matched; `config check` says so too.
+    /// The configuration cannot be put in force.
     #[error(transparent)]
-    Routes(#[from] PatternError),
+    Plan(#[from] PlanError),
     /// There is no such key, or it never had a secret.
     #[error("there is no key {0} with a secret; `keygate key list` shows all keys")]
     NoKey(KeyId),

@@ -22,7 +22,7 @@ use super::meter::Meter;
 use super::route::Route;
 use super::trailers;
 use super::tunnel::Tunnel;
-use super::upstream::{Lease, TargetPool};
+use super::upstream::{self, Lease, TargetPool, Unavailable};
 use super::websocket;
 use crate::domain::{Environment, Reason, Refusal};
 
@@ -42,13 +42,11 @@ pub struct Decided<'a> {
 }
 
 /// Why one target did not answer.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives for a line, and only where a target failed"
-)]
 enum Failure {
     /// Nothing of the request was read there: it may go elsewhere.
     NotSent(Request<ClientBody>, String),
+    /// Nor was anything tried: too much is waiting there already.
+    Full(Request<ClientBody>),
     /// The connection broke before anything came back.
     Lost(String),
     /// The upstream's time is over.
@@ -99,7 +97,8 @@ pub async fn forward(
         failure.is_held_against(pool, meter);
         request = match (failure, again) {
             (Failure::Overdue, _) => return Err(Reason::UpstreamTimeout.into()),
-            (Failure::NotSent(request, _), _) if !last => request,
+            (Failure::NotSent(request, _) | Failure::Full(request), _) if !last => request,
+            (Failure::Full(_), _) => return Err(Reason::Overloaded.into()),
             (Failure::Lost(_), Some(again)) => again.request(),
             (Failure::NotSent(_, cause) | Failure::Lost(cause), _) => {
                 let upstream = &adopted.plan.upstreams[decided.route.upstream].upstream.name;
@@ -114,10 +113,12 @@ pub async fn forward(
 }
 
 impl Failure {
-    /// A target that lets its time pass while the client is still sending may just be waiting.
     fn is_held_against(&self, pool: &TargetPool, meter: &Meter) {
-        if !matches!(self, Self::Overdue) || meter.upload().is_done() {
-            pool.state().failed(meter.worker().now_ms());
+        match self {
+            Self::Full(_) => pool.state().metrics().overloaded.increment(),
+            // It may just be waiting for a client that is slow.
+            Self::Overdue if !meter.upload().is_done() => {}
+            _ => pool.state().failed(meter.worker().now_ms()),
         }
     }
 }
@@ -185,15 +186,22 @@ fn upstream_uri(uri: &Uri, path: &str, strip: usize) -> Uri {
 struct Again {
     method: Method,
     uri: Uri,
+    version: Version,
     headers: HeaderMap,
     body: ClientBody,
 }
 
 impl Again {
     fn of(request: &Request<ClientBody>) -> Option<Self> {
-        (request.method().is_idempotent() && request.body().is_end_stream()).then(|| Self {
+        request.method().is_idempotent().then(|| Self::without_body(request)).flatten()
+    }
+
+    /// Of any method: for one that is told to have been left alone.
+    fn without_body(request: &Request<ClientBody>) -> Option<Self> {
+        request.body().is_end_stream().then(|| Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
+            version: request.version(),
             headers: request.headers().clone(),
             body: request.body().empty_again(),
         })
@@ -203,6 +211,7 @@ impl Again {
         let mut request = Request::new(self.body);
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
+        *request.version_mut() = self.version;
         *request.headers_mut() = self.headers;
         request
     }
@@ -216,44 +225,66 @@ async fn send(
     meter: &Meter,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
     meter.connection().set_deadline(meter.worker().now_ms() + timeout_ms);
+    let mut left_alone = false;
     loop {
-        let mut lease = match pool.take(meter.worker().now_ms()).await {
-            Some(lease) => lease,
-            None => match pool.connect().await {
-                Ok(lease) => lease,
-                Err(error) => return Err(Failure::NotSent(request, error.to_string())),
-            },
+        let mut lease = match pool.lease(false, meter.worker().now_ms()).await {
+            Ok(lease) => lease,
+            Err(Unavailable::Overloaded) => return Err(Failure::Full(request)),
+            Err(Unavailable::Failed(error)) => {
+                return Err(Failure::NotSent(request, chain(&error)));
+            }
         };
         let may_be_stale = lease.idle_ms.is_some_and(|idle_ms| idle_ms > FRESH_MS);
         let again = may_be_stale.then(|| Again::of(&request)).flatten();
+        let untouched = lease.is_shared().then(|| Again::without_body(&request)).flatten();
         let reused = lease.idle_ms.is_some();
-        let sent = in_time(lease.sender.try_send_request(request), meter).await;
-        request = match sent {
+        let sent = in_time(lease.send(request), timeout_ms, meter).await;
+        let mut error = match sent {
             None => return Err(Failure::Overdue),
             Some(Ok(response)) => return Ok((response, lease)),
-            Some(Err(mut error)) => match (error.take_message(), again) {
-                (Some(request), _) if reused => request,
-                (Some(request), _) => {
-                    return Err(Failure::NotSent(request, error.into_error().to_string()));
+            Some(Err(error)) => error,
+        };
+        let message = error.take_message();
+        let error = error.into_error();
+        request = match (message, again, untouched) {
+            (Some(request), _, _) if reused => request,
+            (Some(request), _, _) => return Err(Failure::NotSent(request, chain(&error))),
+            (None, _, Some(untouched)) if upstream::is_refused(&error) => {
+                if left_alone {
+                    return Err(Failure::NotSent(untouched.request(), chain(&error)));
                 }
-                (None, Some(again)) => again.request(),
-                (None, None) => return Err(Failure::Lost(error.into_error().to_string())),
-            },
+                left_alone = true;
+                untouched.request()
+            }
+            (None, Some(again), _) => again.request(),
+            (None, None, _) => return Err(Failure::Lost(chain(&error))),
         };
     }
 }
 
-/// What a future gives before the connection's deadline; `None` when that passes first.
-async fn in_time<T>(future: impl Future<Output = T>, meter: &Meter) -> Option<T> {
+/// An error with what caused it: of the library's own words the first alone says little.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// What a future gives before the connection's deadline; `None` when that passes first. The deadline
+/// moves as long as the client's body does: the time is the upstream's, not the upload's.
+async fn in_time<T>(future: impl Future<Output = T>, timeout_ms: u64, meter: &Meter) -> Option<T> {
     let mut future = pin!(future);
     std::future::poll_fn(|cx| {
         if let Poll::Ready(value) = future.as_mut().poll(cx) {
             return Poll::Ready(Some(value));
         }
-        if meter.connection().is_overdue(meter.worker().now_ms()) {
-            return Poll::Ready(None);
+        let now_ms = meter.worker().now_ms();
+        if !meter.connection().is_overdue(now_ms) {
+            return Poll::Pending;
         }
-        Poll::Pending
+        if meter.upload().has_moved() {
+            meter.connection().set_deadline(now_ms + timeout_ms);
+            return Poll::Pending;
+        }
+        Poll::Ready(None)
     })
     .await
 }
@@ -263,6 +294,7 @@ fn answer(response: Response<Incoming>, lease: Lease, timeout_ms: u64) -> Respon
     let (mut parts, inner) = response.into_parts();
     headers::to_client(&mut parts.headers);
     parts.extensions.clear();
+    parts.version = Version::HTTP_11;
     let stream = Stream { inner, lease: Some(lease), timeout_ms, meter: None };
     Response::from_parts(parts, Outgoing::Stream(stream))
 }

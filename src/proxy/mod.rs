@@ -28,6 +28,7 @@ pub mod messages;
 pub mod meter;
 pub mod path;
 pub mod plan;
+pub mod probe;
 pub mod protocol;
 pub mod proxy_protocol;
 pub mod respond;

@@ -9,6 +9,7 @@ use super::health::TargetState;
 use super::matcher::PatternError;
 use super::respond::Answers;
 use super::route::Router;
+use super::upstream::{Dialer, TlsClient, TlsError};
 use crate::auth::table::KeyPolicy;
 use crate::auth::verify::Rules;
 use crate::config::{Config, Target, Upstream};
@@ -60,6 +61,24 @@ pub struct UpstreamPlan {
     pub targets: Vec<TargetPlan>,
     /// Where test keys' requests go; empty where there is no sandbox.
     pub sandbox: Vec<TargetPlan>,
+    /// For targets with `https://`, if there is any.
+    tls: Option<Arc<TlsClient>>,
+}
+
+/// Why a checked configuration cannot be put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A route cannot be matched; `config check` says so too.
+    #[error(transparent)]
+    Routes(#[from] PatternError),
+    /// A file that an upstream's `tls` names has changed since it was checked.
+    #[error("upstreams.{upstream}.tls: {source}")]
+    Tls {
+        /// Which.
+        upstream: String,
+        /// Why.
+        source: TlsError,
+    },
 }
 
 /// A target with its `Host`, and how it stands.
@@ -77,7 +96,7 @@ pub type PlanSource = ArcSwap<Plan>;
 
 impl Plan {
     /// Compiles a checked configuration.
-    pub fn new(config: Arc<Config>, generation: u64) -> Result<Self, PatternError> {
+    pub fn new(config: Arc<Config>, generation: u64) -> Result<Self, PlanError> {
         let policy = KeyPolicy {
             generation,
             catalogue: config.scopes.clone(),
@@ -96,7 +115,7 @@ impl Plan {
             policy,
             rules,
             identity: IdentityNames::under(&config.identity_prefix),
-            upstreams: config.upstreams.iter().map(UpstreamPlan::new).collect(),
+            upstreams: config.upstreams.iter().map(UpstreamPlan::new).collect::<Result<_, _>>()?,
             config,
         })
     }
@@ -110,6 +129,12 @@ impl Plan {
             let known = before.and_then(|before| {
                 before.upstreams.iter().find(|known| known.upstream.name == *name)
             });
+            if let (Some(tls), Some(known)) =
+                (&mut upstream.tls, known.and_then(|k| k.tls.as_ref()))
+                && tls.is_like(known)
+            {
+                *tls = Arc::clone(known);
+            }
             for target in upstream.targets.iter_mut().chain(&mut upstream.sandbox) {
                 let known = known.and_then(|upstream| upstream.state_of(&target.target));
                 target.state = known.unwrap_or_else(|| {
@@ -143,13 +168,28 @@ impl IdentityNames {
 }
 
 impl UpstreamPlan {
-    fn new(upstream: &Upstream) -> Self {
+    fn new(upstream: &Upstream) -> Result<Self, PlanError> {
         let name = &upstream.name;
         let plan = |targets: &[Target]| targets.iter().map(|t| TargetPlan::new(name, t)).collect();
-        Self {
+        let encrypted = upstream.targets.iter().chain(&upstream.sandbox).any(|target| target.tls);
+        let tls = encrypted.then(|| TlsClient::new(&upstream.tls)).transpose();
+        Ok(Self {
+            tls: tls
+                .map_err(|source| PlanError::Tls { upstream: name.clone(), source })?
+                .map(Arc::new),
             targets: plan(&upstream.targets),
             sandbox: plan(&upstream.sandbox),
             upstream: upstream.clone(),
+        })
+    }
+
+    /// How one of its targets is reached.
+    pub fn dialer(&self, target: &Target) -> Dialer {
+        Dialer {
+            target: target.clone(),
+            tls: self.tls.as_ref().filter(|_| target.tls).map(Arc::clone),
+            http2: self.upstream.http2,
+            connect_timeout: self.upstream.connect_timeout,
         }
     }
 

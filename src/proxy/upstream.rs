@@ -1,17 +1,37 @@
-//! A worker's connections to one target: made when needed, kept for the next request, last in first
-//! out.
+//! A worker's connections to one target: made when needed, kept for the next request.
+//!
+//! Of HTTP/1.1 each request has one to itself, the one given back last first; of HTTP/2 all share
+//! one, or more where the target allows no more requests on it. With TLS the target chooses, and
+//! what it chose last is expected of it next time.
+
+mod dial;
+mod http2;
+mod names;
+mod room;
+mod tls;
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use hyper::client::conn::http1::{self, SendRequest};
+use futures_util::FutureExt as _;
+use futures_util::future::{LocalBoxFuture, Shared};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::spawn_local;
 
+pub use dial::{Dialed, Dialer, Protocol, Stream};
+pub(super) use names::resolve;
+pub use tls::{TlsClient, TlsError};
+
+use self::http2::{Multiplexed, Share};
+use self::names::Names;
+use self::room::{Grant, Place, Room};
 use super::body::ClientBody;
 use super::health::TargetState;
 use super::plan::{TargetPlan, UpstreamPlan};
@@ -22,27 +42,51 @@ const MAX_IDLE: usize = 512;
 /// An idle connection older than this is closed by the sweep.
 const MAX_IDLE_MS: u64 = 60_000;
 
-/// The idle connections to one target.
+/// The connections to one target.
 pub struct TargetPool {
-    target: Target,
-    connect_timeout: Duration,
+    dialer: Dialer,
+    names: Names,
     state: Arc<TargetState>,
+    /// What it spoke last; `None`: not known yet.
+    speaks: Cell<Option<Protocol>>,
     idle: RefCell<Vec<Idle>>,
+    shared: RefCell<Vec<Rc<Multiplexed>>>,
+    /// The connection that is being made for all who wait for one to share.
+    making: RefCell<Option<Making>>,
+    room: Rc<Room<Idle>>,
     busy: Cell<u32>,
 }
 
+type Making = Shared<LocalBoxFuture<'static, Result<(), Rc<io::Error>>>>;
+
 struct Idle {
-    sender: SendRequest<ClientBody>,
+    sender: http1::SendRequest<ClientBody>,
+    address: SocketAddr,
     since_ms: u64,
 }
 
-/// A connection that is in use. Dropped before it is given back, it is closed.
+/// A connection, or a part of one, that is in use. Dropped before it is given back, the connection
+/// is closed, or the request on it given up.
 pub struct Lease {
-    /// To send a request with.
-    pub sender: SendRequest<ClientBody>,
+    connection: Connection,
     /// How long it had been idle; `None`: it is new.
     pub idle_ms: Option<u64>,
     busy: Busy,
+}
+
+enum Connection {
+    Own { sender: http1::SendRequest<ClientBody>, address: SocketAddr },
+    Shared(Share),
+}
+
+/// Why a target takes no request.
+#[derive(Debug)]
+pub enum Unavailable {
+    /// There are as many connections as there may be, and too many requests wait already, or this one
+    /// has waited for too long.
+    Overloaded,
+    /// No connection could be made.
+    Failed(io::Error),
 }
 
 /// A request's share in how busy its target is, until it is dropped.
@@ -53,20 +97,32 @@ struct Busy {
 impl TargetPool {
     /// An empty pool.
     pub fn new(target: &TargetPlan, plan: &UpstreamPlan) -> Self {
+        let dialer = plan.dialer(&target.target);
         Self {
-            target: target.target.clone(),
-            connect_timeout: plan.upstream.connect_timeout,
+            names: Names::new(&dialer.target),
+            speaks: Cell::new(match (&dialer.tls, dialer.http2) {
+                (Some(_), _) => None,
+                (None, true) => Some(Protocol::Http2),
+                (None, false) => Some(Protocol::Http1),
+            }),
+            dialer,
             state: Arc::clone(&target.state),
             idle: RefCell::default(),
+            shared: RefCell::default(),
+            making: RefCell::default(),
+            room: Room::new(Arc::clone(target.state.metrics())),
             busy: Cell::new(0),
         }
     }
 
     /// Whether a plan's target is this one, reached in the same way.
     pub fn serves(&self, target: &TargetPlan, plan: &UpstreamPlan) -> bool {
-        Arc::ptr_eq(&self.state, &target.state)
-            && self.target == target.target
-            && self.connect_timeout == plan.upstream.connect_timeout
+        Arc::ptr_eq(&self.state, &target.state) && self.dialer.is_like(&plan.dialer(&target.target))
+    }
+
+    /// Where it leads.
+    pub fn target(&self) -> &Target {
+        &self.dialer.target
     }
 
     /// How the target stands.
@@ -79,52 +135,203 @@ impl TargetPool {
         self.busy.get()
     }
 
-    /// Where it leads.
-    pub fn target(&self) -> &Target {
-        &self.target
+    /// A connection for one request: a kept one that still stands, else a new one. `http1`: nothing
+    /// else will do, as for an upgrade, which then has a connection of its own.
+    pub async fn lease(self: &Rc<Self>, http1: bool, now_ms: u64) -> Result<Lease, Unavailable> {
+        let busy = Busy::new(self);
+        loop {
+            if self.speaks.get() == Some(Protocol::Http1) || http1 {
+                return self.own(busy, http1, now_ms).await;
+            }
+            if let Some(lease) = self.share(&busy) {
+                return Ok(lease);
+            }
+            self.make_shared(now_ms).await?;
+        }
     }
 
-    /// The connection given back last that still stands, if there is one.
-    pub async fn take(self: &Rc<Self>, now_ms: u64) -> Option<Lease> {
+    /// A connection of the request's own, waited for where there are too many.
+    async fn own(
+        self: &Rc<Self>,
+        busy: Busy,
+        http1: bool,
+        now_ms: u64,
+    ) -> Result<Lease, Unavailable> {
         loop {
             // The borrow ends here, before anything is awaited.
-            let mut idle = self.idle.borrow_mut().pop()?;
-            if idle.sender.ready().await.is_ok() {
-                let idle_ms = Some(now_ms.saturating_sub(idle.since_ms));
-                return Some(Lease { sender: idle.sender, idle_ms, busy: Busy::new(self) });
+            let kept = self.idle.borrow_mut().pop();
+            let granted = match kept {
+                Some(idle) => Grant::Connection(idle),
+                None => match self.room.place() {
+                    Some(place) => Grant::Place(place),
+                    None => self
+                        .room
+                        .wait(self.dialer.connect_timeout)
+                        .await
+                        .ok_or(Unavailable::Overloaded)?,
+                },
+            };
+            let place = match granted {
+                Grant::Place(place) => place,
+                Grant::Connection(mut idle) => {
+                    if idle.sender.ready().await.is_err() {
+                        continue;
+                    }
+                    let idle_ms = Some(now_ms.saturating_sub(idle.since_ms));
+                    let Idle { sender, address, .. } = idle;
+                    let connection = Connection::Own { sender, address };
+                    return Ok(Lease { connection, idle_ms, busy });
+                }
+            };
+            let dialed = self.dial(http1).await?;
+            if dialed.protocol == Protocol::Http1 {
+                let (sender, address) = open_http1(dialed, place).await?;
+                let connection = Connection::Own { sender, address };
+                return Ok(Lease { connection, idle_ms: None, busy });
+            }
+            // It speaks HTTP/2 from now on: then this one is the first that is shared.
+            self.add_shared(dialed, place, now_ms).await?;
+            if let Some(lease) = self.share(&busy) {
+                return Ok(lease);
             }
         }
     }
 
-    /// Makes a new connection. Its task lives on this worker's thread.
-    pub async fn connect(self: &Rc<Self>) -> io::Result<Lease> {
-        let busy = Busy::new(self);
-        let address = (self.target.host.as_str(), self.target.port);
-        let stream = timeout(self.connect_timeout, TcpStream::connect(address)).await??;
-        stream.set_nodelay(true)?;
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-        tokio::task::spawn_local(async move {
-            // What goes wrong on it is told to the request that was under way.
-            let _ = connection.with_upgrades().await;
-        });
-        Ok(Lease { sender, idle_ms: None, busy })
+    /// A part of the first shared connection that has one left.
+    fn share(self: &Rc<Self>, busy: &Busy) -> Option<Lease> {
+        let share = self.shared.borrow().iter().find_map(Multiplexed::share)?;
+        let busy = Busy::new(&busy.pool);
+        Some(Lease { connection: Connection::Shared(share), idle_ms: Some(0), busy })
     }
 
-    /// Closes what has been idle for too long.
-    pub fn sweep(&self, now_ms: u64) {
-        self.idle
-            .borrow_mut()
-            .retain(|idle| !idle.sender.is_closed() && now_ms < idle.since_ms + MAX_IDLE_MS);
+    /// Makes one more connection to share. Whoever asks meanwhile waits for the same.
+    async fn make_shared(self: &Rc<Self>, now_ms: u64) -> Result<(), Unavailable> {
+        let under_way = self.making.borrow().clone();
+        let making = under_way.unwrap_or_else(|| {
+            let pool = Rc::clone(self);
+            let making = async move {
+                let made = pool.try_make_shared(now_ms).await;
+                pool.making.take();
+                made.map_err(Rc::new)
+            };
+            let making = making.boxed_local().shared();
+            *self.making.borrow_mut() = Some(making.clone());
+            // It is made even where nobody waits for it to the end.
+            spawn_local(making.clone().map(drop));
+            making
+        });
+        let again = |error: Rc<io::Error>| io::Error::new(error.kind(), error.to_string());
+        making.await.map_err(|error| Unavailable::Failed(again(error)))
+    }
+
+    async fn try_make_shared(self: &Rc<Self>, now_ms: u64) -> io::Result<()> {
+        let Some(place) = self.room.place() else {
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "too many connections"));
+        };
+        let dialed = self.dial(false).await?;
+        if dialed.protocol == Protocol::Http2 {
+            return self.add_shared(dialed, place, now_ms).await;
+        }
+        self.speaks.set(Some(Protocol::Http1));
+        let (sender, address) = open_http1(dialed, place).await?;
+        self.keep(Idle { sender, address, since_ms: now_ms });
+        Ok(())
+    }
+
+    async fn add_shared(&self, dialed: Dialed, place: Place<Idle>, now_ms: u64) -> io::Result<()> {
+        self.speaks.set(Some(Protocol::Http2));
+        let address = dialed.address;
+        let made = match dialed.stream {
+            Stream::Clear(stream) => Multiplexed::open(stream, address, place, now_ms).await?,
+            Stream::Tls(stream) => Multiplexed::open(stream, address, place, now_ms).await?,
+        };
+        let mut shared = self.shared.borrow_mut();
+        shared.retain(|connection| !connection.is_over());
+        shared.push(made);
+        Ok(())
+    }
+
+    async fn dial(&self, http1: bool) -> io::Result<Dialed> {
+        let addresses = tokio::time::timeout(self.dialer.connect_timeout, self.names.addresses());
+        self.dialer.dial(&addresses.await??, http1).await
+    }
+
+    /// For whoever waits, or for the next request.
+    fn keep(&self, idle: Idle) {
+        if idle.sender.is_closed() || !self.names.has(idle.address) {
+            return;
+        }
+        let Some(idle) = self.room.hand_on(idle) else { return };
+        let mut kept = self.idle.borrow_mut();
+        if kept.len() < MAX_IDLE {
+            kept.push(idle);
+        }
+    }
+
+    /// Closes what has been idle for too long, and has an old name asked for again while there are
+    /// connections to where it led.
+    pub fn sweep(self: &Rc<Self>, now_ms: u64) {
+        let too_old = now_ms.saturating_sub(MAX_IDLE_MS);
+        let mut idle = self.idle.borrow_mut();
+        idle.retain(|idle| !idle.sender.is_closed() && idle.since_ms >= too_old);
+        let mut shared = self.shared.borrow_mut();
+        shared.retain(|connection| !connection.is_over() && !connection.is_idle_since(too_old));
+        let connected = !idle.is_empty() || !shared.is_empty() || self.busy.get() > 0;
+        if connected && self.names.is_old() && !self.names.is_asked() {
+            spawn_local(Rc::clone(self).look_where_it_is());
+        }
+    }
+
+    /// Lets go of connections to addresses that the name no longer has.
+    async fn look_where_it_is(self: Rc<Self>) {
+        if self.names.ask().await.is_ok() {
+            self.idle.borrow_mut().retain(|idle| self.names.has(idle.address));
+            let shared = self.shared.borrow();
+            shared.iter().filter(|c| !self.names.has(c.address)).for_each(|c| c.retire());
+        }
     }
 }
 
 impl Lease {
-    /// Gives the connection back for the next request.
+    /// Sends a request.
+    pub async fn send(
+        &mut self,
+        mut request: Request<ClientBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<ClientBody>>> {
+        match &mut self.connection {
+            Connection::Own { sender, .. } => {
+                http2::to_http1(&mut request);
+                sender.try_send_request(request).await
+            }
+            Connection::Shared(share) => {
+                let tls = self.busy.pool.dialer.tls.is_some();
+                http2::to_http2(&mut request, tls);
+                share.sender().try_send_request(request).await
+            }
+        }
+    }
+
+    /// Whether other requests are on the same connection.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.connection, Connection::Shared(_))
+    }
+
+    /// The request has had its whole answer: the connection is there for the next.
     pub fn give_back(self, now_ms: u64) {
-        let mut idle = self.busy.pool.idle.borrow_mut();
-        if idle.len() < MAX_IDLE && !self.sender.is_closed() {
-            idle.push(Idle { sender: self.sender, since_ms: now_ms });
+        match self.connection {
+            Connection::Own { sender, address } => {
+                self.busy.pool.keep(Idle { sender, address, since_ms: now_ms });
+            }
+            Connection::Shared(share) => share.finish(now_ms),
+        }
+    }
+}
+
+impl From<io::Error> for Unavailable {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::QuotaExceeded => Self::Overloaded,
+            _ => Self::Failed(error),
         }
     }
 }
@@ -140,4 +347,34 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.pool.busy.set(self.pool.busy.get() - 1);
     }
+}
+
+/// Whether a target says of a request that it has done nothing of it.
+pub fn is_refused(error: &hyper::Error) -> bool {
+    http2::is_refused(error)
+}
+
+type Http1 = (http1::SendRequest<ClientBody>, SocketAddr);
+
+/// Begins to speak HTTP/1.1. The connection's task keeps `place` until its end.
+async fn open_http1(dialed: Dialed, place: Place<Idle>) -> io::Result<Http1> {
+    let sender = match dialed.stream {
+        Stream::Clear(stream) => speak_http1(stream, place).await?,
+        Stream::Tls(stream) => speak_http1(stream, place).await?,
+    };
+    Ok((sender, dialed.address))
+}
+
+async fn speak_http1(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    place: Place<Idle>,
+) -> io::Result<http1::SendRequest<ClientBody>> {
+    let (sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    spawn_local(async move {
+        let _place = place;
+        // What goes wrong on it is told to the request that was under way.
+        let _ = connection.with_upgrades().await;
+    });
+    Ok(sender)
 }

@@ -1,11 +1,15 @@
-//! `[upstreams.NAME]`: targets and the headers set for them.
+//! `[upstreams.NAME]`: targets, how they are reached, and the headers set for them.
+
+use std::path::{Path, PathBuf};
 
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use crate::config::problem::Complaints;
 use crate::config::tree::{Table, Value, Word};
-use crate::config::types::{Target, Upstream};
+use crate::config::types::{Health, Target, Upstream, UpstreamTls};
 
 /// Headers that the gateway writes anew for every message.
 const NOT_TO_SET: [&str; 9] = [
@@ -36,6 +40,9 @@ pub(super) fn check(
             connect_timeout: given.duration("connect_timeout"),
             timeout: given.duration("timeout"),
             retries: given.count("retries"),
+            health: health(given.table("health"), complaints),
+            http2: given.bool("http2"),
+            tls: tls(given.table("tls"), complaints),
             set_headers: set_headers(given.table("set_headers"), identity_prefix, complaints),
         });
     }
@@ -47,13 +54,10 @@ fn targets(words: &[Word<'_>], complaints: &mut Complaints<'_>) -> Vec<Target> {
     for word in words {
         match target(word.text) {
             Some(target) => targets.push(target),
-            None if word.text.starts_with("https://") => {
-                complaints.problem(word.at, "a target with `https://` is not supported yet");
-            }
             None => complaints.problem(
                 word.at,
-                "a target must be \"http://HOST\" or \"http://HOST:PORT\", with nothing before \
-                 the host or behind the port",
+                "a target must be \"http://HOST\", \"http://HOST:PORT\" or the same with \
+                 `https`, with nothing before the host or behind the port",
             ),
         }
     }
@@ -62,7 +66,11 @@ fn targets(words: &[Word<'_>], complaints: &mut Complaints<'_>) -> Vec<Target> {
 
 /// Takes `http://HOST[:PORT]` apart (RFC 3986 section 3.2, without user information).
 fn target(text: &str) -> Option<Target> {
-    let authority: Authority = text.strip_prefix("http://")?.parse().ok()?;
+    let (tls, authority) = match text.strip_prefix("https://") {
+        Some(authority) => (true, authority),
+        None => (false, text.strip_prefix("http://")?),
+    };
+    let authority: Authority = authority.parse().ok()?;
     if authority.as_str().contains('@') {
         return None;
     }
@@ -81,10 +89,76 @@ fn target(text: &str) -> Option<Target> {
     let written = &authority.as_str()[authority.host().len()..];
     let port = match written.strip_prefix(':') {
         Some(port) => port.parse().ok().filter(|port| *port != 0)?,
+        None if written.is_empty() && tls => 443,
         None if written.is_empty() => 80,
         None => return None,
     };
-    Some(Target { authority: authority.to_string(), host: host.to_owned(), port })
+    let (authority, host) = (authority.to_string(), host.to_owned());
+    (!tls || is_server_name(&host)).then_some(Target { tls, authority, host, port })
+}
+
+/// Whether a certificate can be for it.
+fn is_server_name(name: &str) -> bool {
+    ServerName::try_from(name).is_ok()
+}
+
+fn health(given: &Table, complaints: &mut Complaints<'_>) -> Option<Health> {
+    let path = given.word("path").filter(|path| !path.text.is_empty())?;
+    let Some(asked) = path.text.starts_with('/').then(|| path.text.parse().ok()).flatten() else {
+        complaints.problem(path.at, format!("the path {path} must begin with `/`"));
+        return None;
+    };
+    Some(Health { path: asked, interval: given.duration("interval") })
+}
+
+/// What the files hold is looked at too. One that cannot be read is a warning: a command that has
+/// nothing to do with it may be run by somebody who may not read it, or elsewhere.
+fn tls(given: &Table, complaints: &mut Complaints<'_>) -> UpstreamTls {
+    let filled = |name: &str| given.word(name).filter(|word| !word.text.is_empty());
+    let ca = filled("ca").map(|file| certificates(file, complaints));
+    let identity = match (filled("cert"), filled("key")) {
+        (Some(cert), Some(key)) => {
+            Some((certificates(cert, complaints), private_key(key, complaints)))
+        }
+        (None, None) => None,
+        (Some(word), None) | (None, Some(word)) => {
+            complaints.problem(word.at, "`cert` and `key` are given together");
+            None
+        }
+    };
+    let server_name = filled("server_name").map(|name| {
+        if !is_server_name(name.text) {
+            complaints.problem(name.at, format!("{name} is no host's name or address"));
+        }
+        name.text.to_owned()
+    });
+    UpstreamTls { ca, identity, server_name }
+}
+
+fn certificates(file: Word<'_>, complaints: &mut Complaints<'_>) -> PathBuf {
+    let path = Path::new(file.text);
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match read {
+        Ok(certificates) if !certificates.is_empty() => {}
+        Ok(_) => complaints.problem(file.at, format!("{file} holds no certificate in PEM")),
+        Err(pem::Error::Io(error)) => unreadable(file, &error, complaints),
+        Err(_) => complaints.problem(file.at, format!("{file} is not in PEM")),
+    }
+    path.to_owned()
+}
+
+fn private_key(file: Word<'_>, complaints: &mut Complaints<'_>) -> PathBuf {
+    let path = Path::new(file.text);
+    match PrivateKeyDer::from_pem_file(path) {
+        Ok(_) => {}
+        Err(pem::Error::Io(error)) => unreadable(file, &error, complaints),
+        Err(_) => complaints.problem(file.at, format!("{file} holds no private key in PEM")),
+    }
+    path.to_owned()
+}
+
+fn unreadable(file: Word<'_>, error: &std::io::Error, complaints: &mut Complaints<'_>) {
+    complaints.warning(file.at, format!("{file} cannot be read: {error}"));
 }
 
 fn set_headers(
@@ -130,10 +204,13 @@ mod tests {
             ("http://my_service:81", "my_service", 81),
             ("http://[::1]:9000", "::1", 9000),
             ("http://[2001:db8::1]", "2001:db8::1", 80),
+            ("https://api.internal", "api.internal", 443),
+            ("https://[::1]:9443", "::1", 9443),
         ] {
             let target = target(text).unwrap();
             assert_eq!((target.host.as_str(), target.port), (host, port), "{text}");
-            assert_eq!(target.authority, text["http://".len()..]);
+            assert_eq!(target.tls, text.starts_with("https"));
+            assert_eq!(Some(target.authority.as_str()), text.split("//").nth(1));
         }
     }
 
@@ -158,7 +235,8 @@ mod tests {
             "http://::1",
             "http://a b",
             "HTTP://a",
-            "https://a",
+            "https://a/",
+            "https://-",
             "http://ä",
             "http://a%20b",
             "ftp://a",

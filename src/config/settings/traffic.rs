@@ -19,7 +19,8 @@ pub(super) const UPSTREAM: &[Setting] = &[
     Setting::required(
         "targets",
         List { of: Text, least: 1 },
-        "Where requests go: `http://HOST[:PORT]`; of several, the less busy of two random ones.",
+        "Where requests go: `http://HOST[:PORT]` or `https://HOST[:PORT]`; of several, the less busy \
+         of two random ones.",
     ),
     Setting::default(
         "sandbox",
@@ -27,7 +28,12 @@ pub(super) const UPSTREAM: &[Setting] = &[
         "[]",
         "Where test keys' requests go, in the same form; empty: where all go.",
     ),
-    Setting::optional("health", Table(HEALTH), "Active health checks.").later(),
+    Setting::optional(
+        "health",
+        Table(HEALTH),
+        "Active health checks: a target is down after two that fail, up again after one that \
+         succeeds. Without them only requests find out.",
+    ),
     Setting::default(
         "connect_timeout",
         One(LONGER_THAN_ZERO),
@@ -51,9 +57,10 @@ pub(super) const UPSTREAM: &[Setting] = &[
         "http2",
         One(Bool),
         "false",
-        "Whether targets speak HTTP/2 by prior knowledge.",
-    )
-    .later(),
+        "Whether `http://` targets speak HTTP/2, by prior knowledge. An `https://` target chooses \
+         for itself.",
+    ),
+    Setting::optional("tls", Table(UPSTREAM_TLS), "For `https://` targets."),
     Setting::optional(
         "set_headers",
         Named { key: "HEADER", of: &One(Secret) },
@@ -63,8 +70,37 @@ pub(super) const UPSTREAM: &[Setting] = &[
 ];
 
 const HEALTH: &[Setting] = &[
-    Setting::default("path", One(Text), r#""""#, "What is asked for; empty: no checks."),
+    Setting::default(
+        "path",
+        One(Text),
+        r#""""#,
+        "What is asked for with GET; any answer of 200 to 399 within 2 seconds is a good one. \
+         Empty: no checks.",
+    ),
     Setting::default("interval", One(LONGER_THAN_ZERO), r#""5s""#, "How often."),
+];
+
+const UPSTREAM_TLS: &[Setting] = &[
+    Setting::default(
+        "ca",
+        One(Text),
+        r#""""#,
+        "File with the certificates of the authorities that are believed, in PEM; empty: the \
+         system's.",
+    ),
+    Setting::default(
+        "cert",
+        One(Text),
+        r#""""#,
+        "File with the certificate, and those above it, that the gateway shows to targets.",
+    ),
+    Setting::default("key", One(Text), r#""""#, "File with the key of `cert`."),
+    Setting::default(
+        "server_name",
+        One(Text),
+        r#""""#,
+        "What the targets' certificates must be for; empty: each target's host.",
+    ),
 ];
 
 pub(super) const ROUTE: &[Setting] = &[

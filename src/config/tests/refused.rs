@@ -99,10 +99,26 @@ fn what_the_file_may_not_look_like(#[case] text: &str, #[case] expected: &str) {
 #[case("permissions.'p q' = ['*']", "a permission has a name of")]
 #[case("upstreams.'' = { targets = ['http://a'] }", "an upstream has a name of")]
 #[case(
-    "upstreams.a = { targets = ['https://a'] }",
-    "a target with `https://` is not supported yet"
+    "upstreams.a = { targets = ['http://a'], health = { path = 'h' } }",
+    "the path `h` must begin with `/`"
 )]
-#[case("upstreams.a = { targets = ['http://hush@a'] }", "a target must be \"http://HOST\" or")]
+#[case(
+    "upstreams.a = { targets = ['http://a'], health = { path = '/h', interval = '0s' } }",
+    "`upstreams.a.health.interval` must be a duration"
+)]
+#[case(
+    "upstreams.a = { targets = ['https://a'], tls = { cert = 'Cargo.toml' } }",
+    "`cert` and `key` are given together"
+)]
+#[case(
+    "upstreams.a = { targets = ['https://a'], tls = { ca = 'Cargo.toml' } }",
+    "`Cargo.toml` holds no certificate in PEM"
+)]
+#[case(
+    "upstreams.a = { targets = ['https://a'], tls = { server_name = 'a b' } }",
+    "`a b` is no host's name or address"
+)]
+#[case("upstreams.a = { targets = ['http://hush@a'] }", "a target must be \"http://HOST\", ")]
 #[case(
     "upstreams.a = { targets = ['http://a'], retries = 11 }",
     "`upstreams.a.retries` must be a whole number from 0 to 10"
@@ -213,8 +229,6 @@ fn what_a_route_may_not_be(#[case] route: &str, #[case] expected: &str) {
 #[case("cache.key_file", "'/k'", "''")]
 #[case("cluster.redis", "'redis://:hush@r'", "''")]
 #[case("keys.enforce_rotation", "true", "false")]
-#[case("upstreams.api.health", "{ path = '/h' }", "{}")]
-#[case("upstreams.api.http2", "true", "false")]
 #[case("routes.cost", "0.002", "")]
 #[case("routes.cost_header", "'x-cost'", "''")]
 #[case("identity.jwt.enabled", "true", "false")]

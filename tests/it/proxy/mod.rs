@@ -2,16 +2,19 @@
 
 mod access_log;
 mod answers;
+mod bounds;
 mod cors;
 mod credentials;
 mod differential;
 mod expect;
 mod flood;
 mod forward;
+mod http2_upstreams;
 mod limits;
 mod routes;
 mod streams;
 mod targets;
+mod tls_upstreams;
 mod trailers;
 mod upstreams;
 mod websocket;

@@ -12,6 +12,7 @@ pub(crate) mod leaks;
 pub(crate) mod load;
 pub(crate) mod message;
 pub(crate) mod metrics;
+pub(crate) mod modern;
 pub(crate) mod origin;
 pub(crate) mod postgres;
 pub(crate) mod process;
