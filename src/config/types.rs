@@ -64,6 +64,8 @@ pub struct Server {
     pub max_connections: usize,
     /// Certificates, where clients speak TLS.
     pub tls: Option<ServerFiles>,
+    /// Where a listener in clear sends everybody to TLS; only with [`Self::tls`].
+    pub redirect_http: Option<SocketAddr>,
     /// Whose word about their clients is believed.
     pub trusted_proxies: Vec<AddressRange>,
     /// Whether those begin every connection with a header of the PROXY protocol.

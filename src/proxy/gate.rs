@@ -52,6 +52,8 @@ pub struct Connection {
     pub client_value: HeaderValue,
     /// Whether it speaks TLS.
     pub secure: bool,
+    /// Whether it came to the listener that sends everybody to TLS.
+    pub redirected: bool,
     waiting: Cell<(Waiting, u64)>,
     /// When what the upstream owes is overdue, by the worker's clock; `u64::MAX`: nothing is.
     deadline: Cell<u64>,
@@ -70,6 +72,7 @@ impl Connection {
             client,
             client_value: value.expect("an address is a header's value"),
             secure: false,
+            redirected: false,
             waiting: Cell::new((Waiting::Head, now_ms)),
             deadline: Cell::new(u64::MAX),
             task: RefCell::new(None),
@@ -79,11 +82,16 @@ impl Connection {
         }
     }
 
-    /// The same, over TLS or not.
+    /// The same, over TLS or not, to be served or sent there.
     #[must_use]
-    pub fn over_tls(mut self, secure: bool) -> Self {
-        self.secure = secure;
+    pub fn over_tls(mut self, secure: bool, redirected: bool) -> Self {
+        (self.secure, self.redirected) = (secure, redirected);
         self
+    }
+
+    /// What a malformed request gets for an answer: in clear, where TLS is spoken, nothing but that.
+    pub fn refusal(&self, found: Refusal) -> Refusal {
+        if self.redirected { Reason::HttpsRequired.into() } else { found }
     }
 
     /// Says what is waited for from now on.

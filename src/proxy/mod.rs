@@ -22,6 +22,7 @@ pub mod meter;
 pub mod path;
 pub mod plan;
 pub mod proxy_protocol;
+pub mod redirect;
 pub mod respond;
 pub mod route;
 pub mod serve;

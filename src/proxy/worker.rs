@@ -30,6 +30,7 @@ use super::edge::{self, Stream};
 use super::gate::{Connection, Gate, Waiting};
 use super::handle::handle;
 use super::plan::PlanSource;
+use super::redirect::redirect;
 use super::serve::{Handler, serve};
 use crate::auth::Authenticator;
 use crate::auth::table::Moment;
@@ -57,6 +58,8 @@ pub struct Shared {
     pub access_log: AccessLog,
     /// What the listeners speak, where not in clear: for connections from now on.
     pub tls: ArcSwapOption<ServerConfig>,
+    /// Where TLS is spoken, for those who come to the listener in clear.
+    pub https_port: u16,
     /// Client connections that are open.
     pub open_connections: AtomicUsize,
 }
@@ -68,6 +71,14 @@ pub enum Order {
     Serve,
     /// Take nothing new, and be done by then.
     Drain(Instant),
+}
+
+/// One worker's listeners.
+pub struct Listeners {
+    /// Whose requests are served.
+    pub serve: Vec<std::net::TcpListener>,
+    /// Whose requests are sent to those, over TLS.
+    pub redirect: Option<std::net::TcpListener>,
 }
 
 /// A worker's own things.
@@ -121,6 +132,11 @@ impl Worker {
     /// Which worker this is, from 0.
     pub fn index(&self) -> usize {
         self.index
+    }
+
+    /// The port of the first listener, for those who are sent there.
+    pub fn https_port(&self) -> u16 {
+        self.shared.https_port
     }
 
     /// Where requests are logged.
@@ -199,7 +215,7 @@ impl Drop for Place {
 pub async fn run(
     index: usize,
     shared: Arc<Shared>,
-    listeners: Vec<std::net::TcpListener>,
+    listeners: Listeners,
     orders: watch::Receiver<Order>,
 ) -> io::Result<()> {
     run_with(index, shared, listeners, orders, handle).await
@@ -208,15 +224,21 @@ pub async fn run(
 async fn run_with(
     index: usize,
     shared: Arc<Shared>,
-    listeners: Vec<std::net::TcpListener>,
+    listeners: Listeners,
     mut orders: watch::Receiver<Order>,
     handler: impl Handler,
 ) -> io::Result<()> {
     let worker = Worker::new(index, shared);
     let mut accepting = Vec::new();
-    for listener in listeners {
+    for listener in listeners.serve {
+        let entrance = Entrance { worker: Rc::clone(&worker), redirects: false };
         let listener = TcpListener::from_std(listener)?;
-        accepting.push(spawn_local(accept(Rc::clone(&worker), listener, orders.clone(), handler)));
+        accepting.push(spawn_local(accept(entrance, listener, orders.clone(), handler)));
+    }
+    if let Some(listener) = listeners.redirect {
+        let entrance = Entrance { worker: Rc::clone(&worker), redirects: true };
+        let listener = TcpListener::from_std(listener)?;
+        accepting.push(spawn_local(accept(entrance, listener, orders.clone(), redirect)));
     }
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -248,8 +270,15 @@ async fn run_with(
     Ok(())
 }
 
-async fn accept(
+/// What a listener's connections come to.
+struct Entrance {
     worker: Rc<Worker>,
+    /// Everybody is sent to TLS.
+    redirects: bool,
+}
+
+async fn accept(
+    entrance: Entrance,
     listener: TcpListener,
     mut orders: watch::Receiver<Order>,
     handler: impl Handler,
@@ -257,7 +286,7 @@ async fn accept(
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => take_in(&worker, stream, peer, handler),
+                Ok((stream, peer)) => take_in(&entrance, stream, peer, handler),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -267,16 +296,16 @@ async fn accept(
         }
     }
     while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
-        take_in(&worker, stream, peer, handler);
+        take_in(&entrance, stream, peer, handler);
     }
 }
 
-fn take_in(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, handler: impl Handler) {
-    let Some(place) = Place::take(worker) else {
+fn take_in(entrance: &Entrance, stream: TcpStream, peer: SocketAddr, handler: impl Handler) {
+    let Some(place) = Place::take(&entrance.worker) else {
         tracing::debug!("a connection beyond server.max_connections was closed");
         return;
     };
-    spawn_local(serve_connection(place, stream, peer.ip(), handler));
+    spawn_local(serve_connection(place, stream, peer.ip(), entrance.redirects, handler));
 }
 
 /// What comes before the first request; `None` where it is wrong or takes too long.
@@ -284,26 +313,34 @@ async fn begin(
     worker: &Worker,
     stream: TcpStream,
     peer: IpAddr,
+    redirects: bool,
 ) -> Option<(Stream, Rc<Connection>)> {
     let (adopted, accepted_ms) = (worker.adopted(), worker.now_ms());
     let server = &adopted.plan.config.server;
-    let opening = edge::open(stream, peer, server, worker.shared.tls.load_full());
+    let tls = worker.shared.tls.load_full().filter(|_| !redirects);
+    let opening = edge::open(stream, peer, server, tls);
     let Ok(Ok(opened)) = timeout(server.header_timeout, opening).await else {
         worker.metrics.connection_not_begun();
         return None;
     };
     let connection = Connection::new(opened.client, accepted_ms);
-    let connection = Rc::new(connection.over_tls(opened.stream.is_tls()));
+    let connection = Rc::new(connection.over_tls(opened.stream.is_tls(), redirects));
     worker.connections.borrow_mut().push(Rc::downgrade(&connection));
     Some((opened.stream, connection))
 }
 
 /// One client connection, from its first byte to its end.
-async fn serve_connection(place: Place, stream: TcpStream, peer: IpAddr, handler: impl Handler) {
+async fn serve_connection(
+    place: Place,
+    stream: TcpStream,
+    peer: IpAddr,
+    redirects: bool,
+    handler: impl Handler,
+) {
     let worker = Rc::clone(&place.worker);
     // Without it answers are only slower.
     let _ = stream.set_nodelay(true);
-    let Some((stream, connection)) = begin(&worker, stream, peer).await else { return };
+    let Some((stream, connection)) = begin(&worker, stream, peer, redirects).await else { return };
     let max_head = worker.adopted.borrow().plan.config.server.max_header_bytes;
     let clock = Rc::clone(&worker);
     let gate = Gate::new(stream, Rc::clone(&connection), max_head, move || clock.now_ms());

@@ -93,7 +93,10 @@ impl Exposition<'_> {
         self.gauge("keygate_argon2_queue", help, metrics.argon2_queue.read())?;
         let help = "Requests refused because their address has had too many 401s";
         let blocked = metrics.total(|worker| &worker.failed_auth_blocked);
-        self.counter("keygate_failed_auth_blocked", help, blocked)
+        self.counter("keygate_failed_auth_blocked", help, blocked)?;
+        let help = "Keys that were sent in clear to server.redirect_http";
+        let exposed = metrics.total(|worker| &worker.keys_exposed);
+        self.counter("keygate_keys_exposed", help, exposed)
     }
 
     fn store(&mut self, metrics: &Metrics) -> fmt::Result {

@@ -53,6 +53,7 @@ pub struct WorkerMetrics {
     pub(super) connections_refused: Tally,
     pub(super) connections_not_begun: Tally,
     pub(super) failed_auth_blocked: Tally,
+    pub(super) keys_exposed: Tally,
     pub(super) panics: Tally,
     pub(super) bytes_in: Tally,
     pub(super) bytes_out: Tally,
@@ -70,6 +71,7 @@ impl WorkerMetrics {
             connections_refused: Tally::default(),
             connections_not_begun: Tally::default(),
             failed_auth_blocked: Tally::default(),
+            keys_exposed: Tally::default(),
             panics: Tally::default(),
             bytes_in: Tally::default(),
             bytes_out: Tally::default(),
@@ -124,6 +126,11 @@ impl WorkerMetrics {
     /// A request was refused because its address has had too many 401s.
     pub fn failed_auth_blocked(&self) {
         self.failed_auth_blocked.add(1);
+    }
+
+    /// A key was sent in clear where TLS is spoken.
+    pub fn key_exposed(&self) {
+        self.keys_exposed.add(1);
     }
 
     /// A request panicked.

@@ -2,6 +2,7 @@
 
 mod client_address;
 mod proxy_protocol;
+mod redirect;
 mod tls;
 
 use crate::support::installation::Setup;
