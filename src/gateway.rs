@@ -28,6 +28,7 @@ use crate::config::reload::Watch;
 use crate::config::{Config, Environment, LoadedConfig, Problem, StoreLocation};
 use crate::domain::Clock;
 use crate::key::hash::DigestKey;
+use crate::limit::ConnectionCounts;
 use crate::proxy::plan::Plan;
 use crate::proxy::worker::{self, Order, Shared};
 use crate::store::{self, Store, StoreError};
@@ -92,6 +93,7 @@ impl Gateway {
             auth: Authenticator::new(Arc::clone(&sync), pool, digests),
             metrics: Arc::clone(&metrics),
             access_log,
+            connections_by_address: ConnectionCounts::default(),
             open_connections: AtomicUsize::new(0),
         });
         read_counters(&metrics, &sync, &store);

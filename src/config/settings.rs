@@ -151,7 +151,8 @@ const SERVER: &[Setting] = &[
         "max_connections",
         One(Integer { least: 1, most: 10_000_000 }),
         "10000",
-        "Client connections at once, over all workers.",
+        "Client connections at once, over all workers. One address, unless it is a trusted proxy's, \
+         has at most a quarter of them, and never less than 100.",
     ),
 ];
 

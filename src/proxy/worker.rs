@@ -34,6 +34,8 @@ use super::redirect::redirect;
 use super::serve::{Handler, serve};
 use crate::auth::Authenticator;
 use crate::auth::table::Moment;
+use crate::config::Server;
+use crate::limit::ConnectionCounts;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::{Metrics, WorkerMetrics};
 
@@ -62,6 +64,8 @@ pub struct Shared {
     pub https_port: u16,
     /// Client connections that are open.
     pub open_connections: AtomicUsize,
+    /// The same by the client's address.
+    pub connections_by_address: ConnectionCounts,
 }
 
 /// What a running worker is told.
@@ -183,6 +187,8 @@ impl Worker {
 /// A connection's place among those that are open, given up when its task ends, however it ends.
 struct Place {
     worker: Rc<Worker>,
+    /// The address it counts for, once that is known.
+    counted: Option<IpAddr>,
 }
 
 impl Place {
@@ -197,13 +203,32 @@ impl Place {
         }
         worker.open.set(worker.open.get() + 1);
         worker.metrics.connection_opened();
-        Some(Self { worker: Rc::clone(worker) })
+        Some(Self { worker: Rc::clone(worker), counted: None })
+    }
+
+    /// Takes one of the address's own places, if one is left. A trusted proxy's are not counted: it
+    /// brings everybody.
+    fn count_for(&mut self, client: IpAddr, server: &Server) -> bool {
+        if server.trusts(client) {
+            return true;
+        }
+        let (worker, most) = (&self.worker, server.max_connections_per_address());
+        let free = worker.shared.connections_by_address.take(client, most);
+        if free {
+            self.counted = Some(client);
+        } else {
+            worker.metrics.connection_refused_by_address();
+        }
+        free
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let worker = &self.worker;
+        if let Some(client) = self.counted {
+            worker.shared.connections_by_address.give_back(client);
+        }
         worker.open.set(worker.open.get() - 1);
         worker.metrics.connection_closed();
         worker.shared.open_connections.fetch_sub(1, Ordering::Relaxed);
@@ -308,30 +333,41 @@ fn take_in(entrance: &Entrance, stream: TcpStream, peer: SocketAddr, handler: im
     spawn_local(serve_connection(place, stream, peer.ip(), entrance.redirects, handler));
 }
 
-/// What comes before the first request; `None` where it is wrong or takes too long.
+/// What comes before the first request; `None` where it is wrong or takes too long, or the address
+/// has too many connections already.
 async fn begin(
-    worker: &Worker,
-    stream: TcpStream,
+    place: &mut Place,
+    mut stream: TcpStream,
     peer: IpAddr,
     redirects: bool,
 ) -> Option<(Stream, Rc<Connection>)> {
+    let worker = Rc::clone(&place.worker);
     let (adopted, accepted_ms) = (worker.adopted(), worker.now_ms());
     let server = &adopted.plan.config.server;
     let tls = worker.shared.tls.load_full().filter(|_| !redirects);
-    let opening = edge::open(stream, peer, server, tls);
-    let Ok(Ok(opened)) = timeout(server.header_timeout, opening).await else {
+    let opening = async {
+        let client = edge::client(&mut stream, peer, server).await?;
+        // Before any work is done for it.
+        if !place.count_for(client, server) {
+            return Ok(None);
+        }
+        Ok(Some((client, edge::open(stream, tls).await?)))
+    };
+    let opened: Result<io::Result<_>, _> = timeout(server.header_timeout, opening).await;
+    let Ok(Ok(opened)) = opened else {
         worker.metrics.connection_not_begun();
         return None;
     };
-    let connection = Connection::new(opened.client, accepted_ms);
-    let connection = Rc::new(connection.over_tls(opened.stream.is_tls(), redirects));
+    let (client, stream) = opened?;
+    let connection = Connection::new(client, accepted_ms);
+    let connection = Rc::new(connection.over_tls(stream.is_tls(), redirects));
     worker.connections.borrow_mut().push(Rc::downgrade(&connection));
-    Some((opened.stream, connection))
+    Some((stream, connection))
 }
 
 /// One client connection, from its first byte to its end.
 async fn serve_connection(
-    place: Place,
+    mut place: Place,
     stream: TcpStream,
     peer: IpAddr,
     redirects: bool,
@@ -340,7 +376,9 @@ async fn serve_connection(
     let worker = Rc::clone(&place.worker);
     // Without it answers are only slower.
     let _ = stream.set_nodelay(true);
-    let Some((stream, connection)) = begin(&worker, stream, peer, redirects).await else { return };
+    let Some((stream, connection)) = begin(&mut place, stream, peer, redirects).await else {
+        return;
+    };
     let max_head = worker.adopted.borrow().plan.config.server.max_header_bytes;
     let clock = Rc::clone(&worker);
     let gate = Gate::new(stream, Rc::clone(&connection), max_head, move || clock.now_ms());

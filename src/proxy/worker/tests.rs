@@ -60,6 +60,7 @@ fn shared(directory: &std::path::Path) -> Arc<Shared> {
         metrics,
         tls: ArcSwapOption::empty(),
         https_port: 443,
+        connections_by_address: ConnectionCounts::default(),
         open_connections: AtomicUsize::new(0),
     })
 }

@@ -133,6 +133,9 @@ impl Exposition<'_> {
         let help = "Client connections closed at once because of server.max_connections";
         let refused = metrics.total(|worker| &worker.connections_refused);
         self.counter("keygate_connections_refused", help, refused)?;
+        let help = "Client connections closed at once because their address had a quarter of all";
+        let refused = metrics.total(|worker| &worker.connections_refused_by_address);
+        self.counter("keygate_connections_refused_by_address", help, refused)?;
         let help =
             "Client connections whose PROXY header or TLS handshake was wrong or took too long";
         let not_begun = metrics.total(|worker| &worker.connections_not_begun);

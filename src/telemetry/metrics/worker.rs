@@ -51,6 +51,7 @@ pub struct WorkerMetrics {
     pub(super) connections_opened: Tally,
     pub(super) connections_closed: Tally,
     pub(super) connections_refused: Tally,
+    pub(super) connections_refused_by_address: Tally,
     pub(super) connections_not_begun: Tally,
     pub(super) failed_auth_blocked: Tally,
     pub(super) keys_exposed: Tally,
@@ -69,6 +70,7 @@ impl WorkerMetrics {
             connections_opened: Tally::default(),
             connections_closed: Tally::default(),
             connections_refused: Tally::default(),
+            connections_refused_by_address: Tally::default(),
             connections_not_begun: Tally::default(),
             failed_auth_blocked: Tally::default(),
             keys_exposed: Tally::default(),
@@ -115,6 +117,11 @@ impl WorkerMetrics {
     /// A client connection was closed at once because of `server.max_connections`.
     pub fn connection_refused(&self) {
         self.connections_refused.add(1);
+    }
+
+    /// A client connection was closed at once because its address has too many.
+    pub fn connection_refused_by_address(&self) {
+        self.connections_refused_by_address.add(1);
     }
 
     /// A client connection ended before its first request could come: its PROXY header or its TLS

@@ -1,6 +1,7 @@
 //! Where connections come in: who is calling, and over what.
 
 mod client_address;
+mod connections;
 mod proxy_protocol;
 mod redirect;
 mod tls;
