@@ -6,11 +6,12 @@ WORKDIR /build
 
 # The dependencies alone first, so that this layer is built anew only when they change.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src \
+COPY fuzz/Cargo.toml fuzz/
+RUN mkdir src fuzz/src \
     && echo 'fn main() {}' > src/main.rs \
-    && touch src/lib.rs \
+    && touch src/lib.rs fuzz/src/lib.rs fuzz/src/main.rs \
     && cargo build --release --locked --bin keygate \
-    && rm -r src
+    && rm -r src fuzz/src
 
 COPY . .
 # The sources may be older than what was built in their place; cargo goes by the time.

@@ -10,6 +10,10 @@ check:
 test *ARGS:
     ./test {{ARGS}}
 
+# Random bytes for the parsers, guided by what they reach: every target 5 s, or as `fuzz/run` says.
+fuzz *ARGS:
+    ./fuzz/run {{ARGS}}
+
 # The micro-benchmarks of the hot steps.
 bench *ARGS:
     cargo bench --locked --bench hot {{ARGS}}

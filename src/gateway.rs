@@ -67,8 +67,8 @@ impl Gateway {
     ) -> anyhow::Result<Self> {
         let config = Arc::new(loaded.config.clone());
         let store = open_store(&config).await?;
-        let plan = Plan::new(Arc::clone(&config), 1)?;
         let metrics = Metrics::new(config.server.workers, env!("CARGO_PKG_VERSION"));
+        let plan = Plan::new(Arc::clone(&config), 1)?.in_service(&metrics, None);
         let (sync, synchroniser) = Sync::new(
             Arc::clone(&store),
             plan.policy.clone(),
@@ -443,7 +443,8 @@ impl Reloader {
         let shared = &self.control.shared;
         let generation = shared.generation.load(Ordering::Acquire) + 1;
         let plan = Plan::new(Arc::new(loaded.config.clone()), generation)
-            .map_err(|error| Refused::Other(error.to_string()))?;
+            .map_err(|error| Refused::Other(error.to_string()))?
+            .in_service(&shared.metrics, Some(&shared.plan.load()));
         let wanted = &loaded.config.server.tls;
         if self.tls.as_ref().map(TlsServer::files) != wanted.as_ref() {
             let tls = wanted.clone().map(TlsServer::new).transpose();

@@ -3,6 +3,7 @@
 //! Every check goes on behind a complaint, so that all of them come at once; what they return then
 //! is thrown away with the rest.
 
+mod cors;
 mod keys;
 mod path;
 mod routes;

@@ -32,8 +32,8 @@ pub use environment::Environment;
 pub use overrides::{DATABASE_URL, RATE_LIMIT_PER_HOUR, RATE_LIMIT_PER_MIN};
 pub use problem::Problem;
 pub use types::{
-    AccessLog, Cache, Config, ErrorOverride, Keys, Limits, LogOutput, Requirement, Route, Server,
-    StoreLocation, Target, Upstream,
+    AccessLog, Cache, Config, ErrorOverride, Keys, Limits, LogOutput, Origins, Requirement, Route,
+    Server, StoreLocation, Target, Upstream,
 };
 
 /// Where a configuration is looked for when none is named, the first before the second.

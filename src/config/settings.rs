@@ -127,7 +127,7 @@ const SERVER: &[Setting] = &[
         "idle_timeout",
         One(LONGER_THAN_ZERO),
         r#""75s""#,
-        "How long a client's connection may stay without a request.",
+        "How long a client's connection may stay without a request, or without taking its answer.",
     ),
     Setting::default(
         "drain_timeout",

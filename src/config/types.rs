@@ -136,7 +136,7 @@ pub struct Limits {
 pub struct Upstream {
     /// Its name.
     pub name: String,
-    /// Where requests go, in turn; at least one.
+    /// Where requests go; at least one.
     pub targets: Vec<Target>,
     /// Where test keys' requests go, if there is any.
     pub sandbox: Vec<Target>,
@@ -174,6 +174,7 @@ pub enum Requirement {
 
 /// One `[[routes]]`.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Route {
     /// As written: literal segments, `{name}` for one, `/**` last for one or more.
     pub path: String,
@@ -195,6 +196,21 @@ pub struct Route {
     pub allow_test_keys: bool,
     /// Whether header names with an underscore pass.
     pub underscore_headers: bool,
+    /// Whether request trailers pass, filtered.
+    pub forward_trailers: bool,
+    /// Whether WebSockets pass.
+    pub websocket: bool,
+    /// Pages of which origins may call; `None`: nothing is said to browsers.
+    pub cors: Option<Origins>,
+}
+
+/// `cors.origins` of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// `*`.
+    Any,
+    /// These, as browsers send them (RFC 6454 section 6.2); at least one.
+    Listed(Vec<HeaderValue>),
 }
 
 /// `[errors.REASON]`: what is not given stays as it is by default.

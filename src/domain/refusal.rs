@@ -75,6 +75,8 @@ reasons! {
     RouteNotFound = "route_not_found", 404, "not_found", "No such route";
     /// The path's routes do not have the method.
     MethodNotAllowed = "method_not_allowed", 405, "method_not_allowed", "Method not allowed";
+    /// The request expects what the gateway does not know.
+    ExpectationFailed = "expectation_failed", 417, "expectation_failed", "Unknown expectation";
     /// The body is longer than the route takes.
     BodyTooLarge = "body_too_large", 413, "payload_too_large", "Request body too large";
     /// The head is longer than the gateway takes.

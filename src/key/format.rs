@@ -107,10 +107,12 @@ impl SecretFormat {
         Some(Parsed { id: PublicId::from_bytes(&rest[..8])?, environment })
     }
 
-    /// Where in `text` strings with a key's prefix begin, and how far each reaches: for masking.
+    /// Where in `text` strings with a key's prefix begin, and how far each reaches: for masking. In
+    /// order, without overlaps; two that run into each other are told of as two that touch.
     pub fn find_in(&self, text: &str, mut found: impl FnMut(std::ops::Range<usize>)) {
         let prefixes = [Some(&self.live_prefix), self.test_prefix.as_ref()];
-        let mut at = 0;
+        let longest = prefixes.iter().flatten().map(|prefix| prefix.len()).max().unwrap_or(0);
+        let (mut at, mut done) = (0, 0);
         while at < text.len() {
             let rest = &text.as_bytes()[at..];
             let prefix = prefixes
@@ -121,14 +123,18 @@ impl SecretFormat {
                 .max();
             let run =
                 |from: usize| rest[from..].iter().take_while(|b| b.is_ascii_alphanumeric()).count();
-            match prefix {
+            at = match prefix {
                 Some(prefix) if run(prefix) >= RANDOM / 2 => {
                     let end = at + prefix + run(prefix);
-                    found(at..end);
-                    at = end;
+                    if end > done {
+                        found(at.max(done)..end);
+                        done = end;
+                    }
+                    // The letters that another prefix begins with may be the last of this run.
+                    (at + 1).max((end + 1).saturating_sub(longest))
                 }
-                _ => at += 1,
-            }
+                _ => at + 1,
+            };
         }
     }
 
@@ -257,6 +263,17 @@ mod tests {
         format().find_in(&text, |range| found.push(&text[range]));
         assert_eq!(found, [secret, secret]);
         assert!(!format!("{minted:?}").contains(&secret[16..]));
+    }
+
+    #[test]
+    fn a_secret_behind_another_string_without_a_gap_is_found_too() {
+        let minted = format().mint(Environment::Live).unwrap().unwrap();
+        let secret = minted.text.expose();
+        let text = format!("?k=sk_test_0123456789abcdef{secret}{secret}");
+        let mut rest = text.clone();
+        format()
+            .find_in(&text, |range| rest.replace_range(range.clone(), &"*".repeat(range.len())));
+        assert_eq!(rest, format!("?k={}", "*".repeat(text.len() - 3)));
     }
 
     proptest! {

@@ -4,10 +4,12 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use rand::RngExt as _;
+
+use super::balance;
 use super::plan::{Plan, TargetPlan, UpstreamPlan};
 use super::upstream::TargetPool;
-use crate::config::Target;
-use crate::telemetry::metrics::{Metrics, NO_ROUTE, RouteMetrics, TargetMetrics};
+use crate::telemetry::metrics::{Metrics, NO_ROUTE, RouteMetrics};
 
 /// A plan as this worker has taken it up: counters and pools resolved.
 pub struct Adopted {
@@ -18,46 +20,61 @@ pub struct Adopted {
     upstreams: Vec<(Targets, Option<Targets>)>,
 }
 
-/// Targets that are used in turn.
+/// Targets that share requests among them.
 pub struct Targets {
     pools: Vec<Rc<TargetPool>>,
-    turn: Cell<usize>,
+    random: Cell<u64>,
     attempts: usize,
 }
 
 impl Targets {
-    fn new(
-        targets: &[TargetPlan],
-        plan: &UpstreamPlan,
-        metrics: &Metrics,
-        before: Option<&Adopted>,
-    ) -> Self {
+    fn new(targets: &[TargetPlan], plan: &UpstreamPlan, before: Option<&Adopted>) -> Self {
         let pool = |target: &TargetPlan| {
-            let metrics = metrics.target(&plan.upstream.name, &target.target.authority);
-            let kept = before.and_then(|before| before.pool(&target.target, &metrics));
-            let connect_timeout = plan.upstream.connect_timeout;
-            kept.unwrap_or_else(|| {
-                Rc::new(TargetPool::new(target.target.clone(), connect_timeout, metrics))
-            })
+            let kept = before.and_then(|before| before.pool(target, plan));
+            kept.unwrap_or_else(|| Rc::new(TargetPool::new(target, plan)))
         };
         let retries = plan.upstream.retries as usize;
         Self {
             pools: targets.iter().map(pool).collect(),
-            turn: Cell::new(0),
+            random: Cell::new(rand::rng().random::<u64>() | 1),
             attempts: (retries + 1).min(targets.len()),
         }
     }
 
-    /// The next target's pool.
-    pub fn next(&self) -> &Rc<TargetPool> {
-        let turn = self.turn.get();
-        self.turn.set(turn.wrapping_add(1));
-        &self.pools[turn % self.pools.len()]
+    /// The target that a request goes to which has already been to those `tried`.
+    pub fn choose(&self, tried: &[usize], now_ms: u64) -> usize {
+        if self.pools.len() == 1 {
+            return 0;
+        }
+        // A request that has failed once is not risked on a trial.
+        if tried.is_empty()
+            && let Some(left_out) = self.pools.iter().position(|p| p.state().try_again(now_ms))
+        {
+            return left_out;
+        }
+        let stands = |target: usize| self.pools[target].state().stands();
+        let busy = |target: usize| self.pools[target].busy();
+        balance::choose(self.pools.len(), tried, stands, busy, self.next_random())
+    }
+
+    /// One target's pool.
+    pub fn pool(&self, target: usize) -> &Rc<TargetPool> {
+        &self.pools[target]
     }
 
     /// How many targets one request may be sent to, at least 1.
     pub fn attempts(&self) -> usize {
         self.attempts
+    }
+
+    /// Xorshift64* (Vigna, 2016): chance enough to spread load, at a nanosecond.
+    fn next_random(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random.set(x);
+        x.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 }
 
@@ -67,8 +84,8 @@ impl Adopted {
         let routes = plan.router.routes().iter().map(|route| metrics.route(&route.path)).collect();
         let upstreams = plan.upstreams.iter().map(|upstream| {
             let sandbox = (!upstream.sandbox.is_empty())
-                .then(|| Targets::new(&upstream.sandbox, upstream, metrics, before));
-            (Targets::new(&upstream.targets, upstream, metrics, before), sandbox)
+                .then(|| Targets::new(&upstream.sandbox, upstream, before));
+            (Targets::new(&upstream.targets, upstream, before), sandbox)
         });
         let upstreams = upstreams.collect();
         Self { routes, unrouted: metrics.route(NO_ROUTE), upstreams, plan }
@@ -93,9 +110,8 @@ impl Adopted {
         sets.flatten().flat_map(|targets| &targets.pools)
     }
 
-    /// The pool of the same target of the same upstream.
-    fn pool(&self, target: &Target, metrics: &Arc<TargetMetrics>) -> Option<Rc<TargetPool>> {
-        let same = |pool: &&Rc<TargetPool>| pool.target() == target && pool.is_of(metrics);
-        self.pools().find(same).cloned()
+    /// The pool of the same target of the same upstream, if it is made as it was then.
+    fn pool(&self, target: &TargetPlan, plan: &UpstreamPlan) -> Option<Rc<TargetPool>> {
+        self.pools().find(|pool| pool.serves(target, plan)).cloned()
     }
 }

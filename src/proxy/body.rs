@@ -6,10 +6,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::forward::Stream;
+use super::trailers;
+use super::tunnel::Tunnel;
 use crate::domain::{Reason, Refusal};
 
 /// Why a body ended before its end.
@@ -35,6 +38,11 @@ impl Upload {
         self.bytes.get()
     }
 
+    /// So much more was read of what the client sends through a tunnel.
+    pub fn add(&self, bytes: u64) {
+        self.bytes.set(self.bytes.get() + bytes);
+    }
+
     /// Whether the whole of it was read.
     pub fn is_done(&self) -> bool {
         self.done.get()
@@ -49,26 +57,36 @@ impl Upload {
     }
 }
 
-/// The client's body as it goes to the upstream: no longer than the route takes, without trailers.
+/// The client's body as it goes to the upstream: no longer than the route takes, with those
+/// trailers that may pass.
 pub struct ClientBody {
     /// `None` where the client sent none.
     inner: Option<Incoming>,
     left: u64,
+    trailers: Box<[HeaderName]>,
     upload: Rc<Upload>,
 }
 
 impl ClientBody {
-    /// Bounds a body to `max` bytes.
-    pub fn new(inner: Incoming, max: u64, upload: Rc<Upload>) -> Self {
+    /// Bounds a body to `max` bytes and its trailers to these.
+    pub fn new(inner: Incoming, max: u64, trailers: Box<[HeaderName]>, upload: Rc<Upload>) -> Self {
         let empty = inner.is_end_stream();
         upload.done.set(empty);
-        Self { inner: (!empty).then_some(inner), left: max, upload }
+        Self { inner: (!empty).then_some(inner), left: max, trailers, upload }
     }
 
     /// No body, for a request that had none and is made once more.
     #[must_use]
     pub fn empty_again(&self) -> Self {
-        Self { inner: None, left: 0, upload: Rc::clone(&self.upload) }
+        Self { inner: None, left: 0, trailers: Box::default(), upload: Rc::clone(&self.upload) }
+    }
+
+    /// Of trailers, those that may pass. They are the last of a body, and not always asked for more.
+    fn filtered(&self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+        let mut trailers = frame.into_trailers().ok()?;
+        self.upload.done.set(true);
+        trailers::retain(&mut trailers, |name| self.trailers.contains(name));
+        (!trailers.is_empty()).then(|| Frame::trailers(trailers))
     }
 
     fn fail(
@@ -99,7 +117,13 @@ impl Body for ClientBody {
                 Some(Err(error)) => return self.fail(Fault::Broken, error.into()),
                 Some(Ok(frame)) => frame,
             };
-            let Ok(data) = frame.into_data() else { continue };
+            let data = match frame.into_data() {
+                Ok(data) => data,
+                Err(frame) => match self.filtered(frame) {
+                    Some(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                    None => continue,
+                },
+            };
             let length = data.len() as u64;
             let Some(left) = self.left.checked_sub(length) else {
                 return self.fail(Fault::TooLarge, "the body is too large".into());
@@ -130,6 +154,8 @@ pub enum Outgoing {
     Full(Option<Bytes>),
     /// From the upstream.
     Stream(Stream),
+    /// None: behind the head begins a tunnel.
+    Tunnel(Option<Box<Tunnel>>),
 }
 
 impl Outgoing {
@@ -150,6 +176,7 @@ impl Body for Outgoing {
         match &mut *self {
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream(stream) => Pin::new(stream).poll_frame(cx),
+            Self::Tunnel(_) => Poll::Ready(None),
         }
     }
 
@@ -157,6 +184,7 @@ impl Body for Outgoing {
         match self {
             Self::Full(bytes) => bytes.is_none(),
             Self::Stream(stream) => stream.is_end_stream(),
+            Self::Tunnel(_) => true,
         }
     }
 
@@ -164,6 +192,7 @@ impl Body for Outgoing {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Self::Stream(stream) => stream.size_hint(),
+            Self::Tunnel(_) => SizeHint::with_exact(0),
         }
     }
 }

@@ -3,19 +3,18 @@
 //! Stricter than the RFC lets a reader be: lines end with CRLF, sizes are hex digits, extensions and
 //! trailers are bounded. The HTTP library decodes the same bytes again; this only finds their end.
 
-/// Bytes of chunk extensions, and of trailers, that a body may have in all.
-const MAX_SIDE: u32 = 16 * 1024;
+use super::head::{MAX_FIELDS, is_token};
 
-/// The chunking is broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BrokenChunk;
+/// Bytes of chunk extensions and of trailers that a body may have in all: a little less than where
+/// the HTTP library gives up, so that the end is found here.
+const MAX_SIDE: u16 = 16_000;
+/// Hex digits of a chunk's size: as many as 64 bits have, leading zeros and all.
+const MAX_DIGITS: u8 = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
-    /// Before the first digit of a size.
-    Size,
-    /// Behind at least one digit.
-    Digits,
+    /// Within a chunk's size, behind so many digits.
+    Size(u8),
     /// Behind the `;` of an extension.
     Extension,
     /// Behind the CR of a size line.
@@ -28,13 +27,16 @@ enum At {
     DataLineFeed,
     /// At the start of a trailer line or of the empty one that ends the body.
     TrailerStart,
-    /// Within a trailer line.
-    Trailer,
+    /// Within a trailer's name.
+    TrailerName,
+    /// Behind a trailer's colon.
+    TrailerValue,
     /// Behind the CR of a trailer line.
     TrailerEnd,
     /// Behind the CR of the empty line.
     LastLineFeed,
     Done,
+    Broken,
 }
 
 /// Follows a chunked body through however many pieces it comes in.
@@ -42,20 +44,21 @@ enum At {
 pub struct Chunks {
     at: At,
     size: u64,
-    side: u32,
+    side: u16,
+    trailers: u8,
 }
 
 impl Default for Chunks {
     fn default() -> Self {
-        Self { at: At::Size, size: 0, side: 0 }
+        Self { at: At::Size(0), size: 0, side: 0, trailers: 0 }
     }
 }
 
 impl Chunks {
-    /// How many of `bytes` are of the body; fewer than all only once the body has ended.
-    pub fn advance(&mut self, bytes: &[u8]) -> Result<usize, BrokenChunk> {
+    /// How many of `bytes` are of the body; fewer than all only once it has ended or is broken.
+    pub fn advance(&mut self, bytes: &[u8]) -> usize {
         let mut used = 0;
-        while used < bytes.len() && self.at != At::Done {
+        while used < bytes.len() {
             if self.at == At::Data {
                 let taken = self.size.min((bytes.len() - used) as u64);
                 self.size -= taken;
@@ -65,10 +68,13 @@ impl Chunks {
                 }
                 continue;
             }
-            self.step(bytes[used])?;
-            used += 1;
+            if matches!(self.at, At::Done | At::Broken) {
+                break;
+            }
+            self.at = self.behind(bytes[used]);
+            used += usize::from(self.at != At::Broken);
         }
-        Ok(used)
+        used
     }
 
     /// Whether the body has ended.
@@ -76,40 +82,59 @@ impl Chunks {
         self.at == At::Done
     }
 
-    fn step(&mut self, byte: u8) -> Result<(), BrokenChunk> {
-        self.at = match (self.at, byte) {
-            (At::Size | At::Digits, digit) if digit.is_ascii_hexdigit() => self.digit(digit)?,
-            (At::Digits, b';') => At::Extension,
-            (At::Digits | At::Extension, b'\r') => At::SizeEnd,
-            (At::Extension, byte) => self.side(byte, At::Extension)?,
+    /// Whether the chunking is broken: the body never ends.
+    pub fn is_broken(&self) -> bool {
+        self.at == At::Broken
+    }
+
+    fn behind(&mut self, byte: u8) -> At {
+        match (self.at, byte) {
+            (At::Size(digits), _) if byte.is_ascii_hexdigit() => self.digit(digits, byte),
+            (At::Size(1..), b';') => At::Extension,
+            (At::Size(1..) | At::Extension, b'\r') => At::SizeEnd,
+            (At::Extension, _) if is_text(byte) => self.side(At::Extension),
             (At::SizeEnd, b'\n') if self.size == 0 => At::TrailerStart,
             (At::SizeEnd, b'\n') => At::Data,
             (At::DataEnd, b'\r') => At::DataLineFeed,
-            (At::DataLineFeed, b'\n') => At::Size,
+            (At::DataLineFeed, b'\n') => At::Size(0),
             (At::TrailerStart, b'\r') => At::LastLineFeed,
-            (At::Trailer, b'\r') => At::TrailerEnd,
-            (At::TrailerStart | At::Trailer, byte) => self.side(byte, At::Trailer)?,
-            (At::TrailerEnd, b'\n') => At::TrailerStart,
+            (At::TrailerStart | At::TrailerName, _) if is_token(byte) => self.side(At::TrailerName),
+            (At::TrailerName, b':') => self.side(At::TrailerValue),
+            (At::TrailerValue, b'\r') => self.side(At::TrailerEnd),
+            (At::TrailerValue, _) if is_text(byte) => self.side(At::TrailerValue),
+            (At::TrailerEnd, b'\n') => self.trailer(),
             (At::LastLineFeed, b'\n') => At::Done,
-            _ => return Err(BrokenChunk),
-        };
-        Ok(())
-    }
-
-    fn digit(&mut self, digit: u8) -> Result<At, BrokenChunk> {
-        let value = char::from(digit).to_digit(16).ok_or(BrokenChunk)?;
-        let shifted = self.size.checked_mul(16).ok_or(BrokenChunk)?;
-        self.size = shifted.checked_add(u64::from(value)).ok_or(BrokenChunk)?;
-        Ok(At::Digits)
-    }
-
-    fn side(&mut self, byte: u8, at: At) -> Result<At, BrokenChunk> {
-        self.side += 1;
-        if self.side > MAX_SIDE || (byte != b'\t' && byte.is_ascii_control()) {
-            return Err(BrokenChunk);
+            _ => At::Broken,
         }
-        Ok(at)
     }
+
+    fn digit(&mut self, digits: u8, digit: u8) -> At {
+        if digits == MAX_DIGITS {
+            return At::Broken;
+        }
+        // Sixteen digits fill the 64 bits and no more.
+        let value = char::from(digit).to_digit(16).unwrap_or_default();
+        self.size = self.size << 4 | u64::from(value);
+        At::Size(digits + 1)
+    }
+
+    fn side(&mut self, at: At) -> At {
+        self.side += 1;
+        if self.side > MAX_SIDE { At::Broken } else { at }
+    }
+
+    fn trailer(&mut self) -> At {
+        self.trailers += 1;
+        if usize::from(self.trailers) > MAX_FIELDS {
+            return At::Broken;
+        }
+        self.side(At::TrailerStart)
+    }
+}
+
+/// What a quoted string or a field's value may have (RFC 9110 section 5.5).
+fn is_text(byte: u8) -> bool {
+    byte == b'\t' || !byte.is_ascii_control()
 }
 
 #[cfg(test)]
@@ -118,49 +143,67 @@ mod tests {
 
     use super::*;
 
+    /// How far a body goes, and whether it is broken there.
+    fn end(body: &str) -> (usize, bool) {
+        let mut chunks = Chunks::default();
+        let length = chunks.advance(body.as_bytes());
+        assert_ne!(chunks.is_done(), chunks.is_broken(), "{body:?}");
+        (length, chunks.is_broken())
+    }
+
     #[test]
     fn a_body_ends_behind_its_last_chunk_and_trailers() {
-        for body in
-            ["0\r\n\r\n", "3\r\nabc\r\n0\r\n\r\n", "A;x=y\r\n0123456789\r\n0\r\nT: v\r\n\r\n"]
-        {
-            let mut chunks = Chunks::default();
-            let next = format!("{body}GET / HTTP/1.1\r\n");
-            assert_eq!(chunks.advance(next.as_bytes()), Ok(body.len()), "{body:?}");
-            assert!(chunks.is_done());
-        }
-    }
-
-    #[test]
-    fn broken_chunking_is_refused() {
         for body in [
-            "\r\n",
-            "x\r\n",
-            "-1\r\n",
-            "+1\r\n",
-            "0x1\r\n",
-            "1 \r\n",
-            " 1\r\n",
-            "1\nab",
-            "1\r\nab",
-            "1\r\na\n0\r\n\r\n",
-            "10000000000000000\r\n",
-            "1;\n\r\n",
-            "0\r\nT: v\n\r\n",
-            "0\r\n\rX",
-            "1\ra",
-            ";x\r\n",
+            "0\r\n\r\n",
+            "3\r\nabc\r\n0\r\n\r\n",
+            "A;x=y\r\n0123456789\r\n0\r\nT: v\r\n\r\n",
+            "0;\r\nOne:\r\nTwo: \t\"é\"\r\n\r\n",
         ] {
-            let mut chunks = Chunks::default();
-            assert_eq!(chunks.advance(body.as_bytes()), Err(BrokenChunk), "{body:?}");
+            assert_eq!(end(&format!("{body}GET / HTTP/1.1\r\n")), (body.len(), false), "{body:?}");
         }
     }
 
     #[test]
-    fn extensions_and_trailers_are_bounded() {
-        let long = "x".repeat(MAX_SIDE as usize + 1);
-        for body in [format!("1;{long}"), format!("0\r\n{long}")] {
-            assert_eq!(Chunks::default().advance(body.as_bytes()), Err(BrokenChunk));
+    fn broken_chunking_goes_on_to_where_it_breaks() {
+        for (good, broken) in [
+            ("", "x\r\n"),
+            ("1\r\na", "\n0\r\n\r\n"),
+            ("1\r", "a"),
+            ("1;", "\0\r\n"),
+            ("0000000000000001", "0\r\n"),
+            ("ffffffffffffffff", "f\r\n"),
+            ("0\r\nT", " : v\r\n\r\n"),
+            ("0\r\nT: v\r\n", " w\r\n\r\n"),
+        ] {
+            assert_eq!(end(&format!("{good}{broken}")), (good.len(), true), "{good:?}{broken:?}");
         }
+    }
+
+    #[test]
+    fn a_size_of_all_bits_is_counted_down() {
+        let mut chunks = Chunks::default();
+        assert_eq!(chunks.advance(b"ffffffffffffffff\r\nabc"), 21);
+        assert_eq!(chunks.size, u64::MAX - 3);
+        assert!(!chunks.is_broken());
+    }
+
+    #[test]
+    fn what_a_body_has_beside_its_data_is_bounded() {
+        let long = "x".repeat(usize::from(MAX_SIDE) + 1);
+        let many = "1;x\r\na\r\n".repeat(usize::from(MAX_SIDE) + 1);
+        let trailers = "A: b\r\n".repeat(MAX_FIELDS + 1);
+        for body in [
+            format!("1;{long}"),
+            format!("0\r\n{long}"),
+            format!("0\r\nT:{long}"),
+            many,
+            format!("0\r\n{trailers}"),
+        ] {
+            assert!(end(&body).1, "{}", &body[..10]);
+        }
+        assert!(!end(&format!("0\r\n{}\r\n", "A: b\r\n".repeat(MAX_FIELDS))).1);
+        // Sizes alone are no burden, however many.
+        assert!(!end(&format!("{}0\r\n\r\n", "1\r\na\r\n".repeat(20_000))).1);
     }
 
     proptest! {
@@ -168,22 +211,30 @@ mod tests {
         fn pieces_make_no_difference(
             parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..40), 0..6),
             cuts in proptest::collection::vec(1usize..9, 1..200),
+            flaw in proptest::option::of((any::<prop::sample::Index>(), any::<u8>())),
         ) {
             let mut body = Vec::new();
             for part in &parts {
-                body.extend(format!("{:x}\r\n", part.len()).bytes());
+                body.extend(format!("{:x};e\r\n", part.len()).bytes());
                 body.extend(part);
                 body.extend(b"\r\n");
             }
-            body.extend(b"0\r\n\r\n");
+            body.extend(b"0\r\nT: v\r\n\r\n");
+            if let Some((at, byte)) = flaw {
+                let at = at.index(body.len());
+                body[at] = byte;
+            }
+            let mut whole = Chunks::default();
+            let length = whole.advance(&body);
             let mut chunks = Chunks::default();
             let (mut at, mut cuts) = (0, cuts.into_iter().cycle());
-            while at < body.len() {
+            while at < length {
                 let end = (at + cuts.next().unwrap()).min(body.len());
-                prop_assert_eq!(chunks.advance(&body[at..end]), Ok(end - at));
-                at = end;
+                at += chunks.advance(&body[at..end]);
             }
-            prop_assert!(chunks.is_done());
+            chunks.advance(&body[at..]);
+            prop_assert_eq!(at, length);
+            prop_assert_eq!((chunks.is_done(), chunks.is_broken()), (whole.is_done(), whole.is_broken()));
         }
     }
 }

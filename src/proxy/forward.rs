@@ -20,7 +20,10 @@ use super::body::{BodyError, ClientBody, Outgoing};
 use super::headers::{self, Outbound, Trace};
 use super::meter::Meter;
 use super::route::Route;
+use super::trailers;
+use super::tunnel::Tunnel;
 use super::upstream::{Lease, TargetPool};
+use super::websocket;
 use crate::domain::{Environment, Reason, Refusal};
 
 /// A connection that was idle for longer may just be closed by its upstream.
@@ -62,33 +65,60 @@ pub async fn forward(
 ) -> Result<Response<Outgoing>, Refusal> {
     let test = permit.holder().is_some_and(|h| h.record.key.environment == Environment::Test);
     let targets = adopted.targets(decided.route.upstream, test);
+    let upgrade = decided.route.websocket && websocket::is_asked_for(&request);
     let mut request = to_upstream(permit, decided, adopted, request, meter);
-    let mut attempts = targets.attempts();
+    if upgrade {
+        websocket::set_upgrade(request.headers_mut());
+    }
+    let mut tried = Vec::new();
     loop {
-        let pool = targets.next();
-        attempts -= 1;
+        let chosen = targets.choose(&tried, meter.worker().now_ms());
+        let pool = targets.pool(chosen);
+        let last = tried.len() + 1 >= targets.attempts();
         meter.sent_to(pool);
-        let again = if attempts > 0 { Again::of(&request) } else { None };
-        request = match send(request, pool, decided.route.timeout_ms, meter).await {
-            Ok((response, _)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                tracing::warn!("the upstream switched protocols unasked");
-                return Err(Reason::UpstreamUnavailable.into());
-            }
+        let again = if last { None } else { Again::of(&request) };
+        let failure = match send(request, pool, decided.route.timeout_ms, meter).await {
             Ok((response, lease)) => {
+                pool.state().succeeded();
+                if upgrade && websocket::is_granted(response.status(), response.headers()) {
+                    meter.answered();
+                    return Ok(switch(response, decided.route.tunnel_idle_ms));
+                }
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    tracing::warn!("the upstream switched protocols unasked");
+                    return Err(Reason::UpstreamUnavailable.into());
+                }
                 meter.answered();
                 return Ok(answer(response, lease, decided.route.timeout_ms));
             }
-            Err(_) if let Some(refusal) = meter.upload().fault() => return Err(refusal),
-            Err(Failure::Overdue) => return Err(Reason::UpstreamTimeout.into()),
-            Err(Failure::NotSent(request, _)) if attempts > 0 => request,
-            Err(Failure::Lost(_)) if let Some(again) = again => again.request(),
-            Err(Failure::NotSent(_, cause) | Failure::Lost(cause)) => {
+            Err(failure) => failure,
+        };
+        if let Some(refusal) = meter.upload().fault() {
+            return Err(refusal);
+        }
+        failure.is_held_against(pool, meter);
+        request = match (failure, again) {
+            (Failure::Overdue, _) => return Err(Reason::UpstreamTimeout.into()),
+            (Failure::NotSent(request, _), _) if !last => request,
+            (Failure::Lost(_), Some(again)) => again.request(),
+            (Failure::NotSent(_, cause) | Failure::Lost(cause), _) => {
                 let upstream = &adopted.plan.upstreams[decided.route.upstream].upstream.name;
                 let target = pool.target().authority.as_str();
                 tracing::warn!(upstream, target, cause, "the upstream did not answer");
                 return Err(Reason::UpstreamUnavailable.into());
             }
         };
+        pool.state().metrics().retries.increment();
+        tried.push(chosen);
+    }
+}
+
+impl Failure {
+    /// A target that lets its time pass while the client is still sending may just be waiting.
+    fn is_held_against(&self, pool: &TargetPool, meter: &Meter) {
+        if !matches!(self, Self::Overdue) || meter.upload().is_done() {
+            pool.state().failed(meter.worker().now_ms());
+        }
     }
 }
 
@@ -108,7 +138,7 @@ fn to_upstream(
         // RFC 9112 section 3.2.2: the target's own authority stands in Host's place.
         parts.headers.insert(http::header::HOST, value);
     }
-    headers::to_upstream(
+    let trailers = headers::to_upstream(
         &mut parts.headers,
         &Outbound {
             plan: &adopted.plan,
@@ -124,7 +154,7 @@ fn to_upstream(
     parts.uri = upstream_uri(&parts.uri, decided.path, decided.route.strip);
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
-    let body = ClientBody::new(body, decided.route.max_body, Rc::clone(meter.upload()));
+    let body = ClientBody::new(body, decided.route.max_body, trailers, Rc::clone(meter.upload()));
     Request::from_parts(parts, body)
 }
 
@@ -236,6 +266,17 @@ fn answer(response: Response<Incoming>, lease: Lease, timeout_ms: u64) -> Respon
     Response::from_parts(parts, Outgoing::Stream(stream))
 }
 
+/// The answer that a tunnel begins behind. Its connection to the upstream is the tunnel's.
+fn switch(mut response: Response<Incoming>, idle_ms: u64) -> Response<Outgoing> {
+    let upstream = hyper::upgrade::on(&mut response);
+    let (mut parts, _) = response.into_parts();
+    headers::to_client(&mut parts.headers);
+    websocket::set_upgrade(&mut parts.headers);
+    parts.extensions.clear();
+    let tunnel = Box::new(Tunnel::new(upstream, idle_ms));
+    Response::from_parts(parts, Outgoing::Tunnel(Some(tunnel)))
+}
+
 /// An upstream's body on its way to the client. At its end the connection is given back; dropped
 /// before, it is closed.
 pub struct Stream {
@@ -285,15 +326,20 @@ impl Body for Stream {
         {
             return Poll::Ready(Some(Err("the upstream stopped sending".into())));
         }
-        let Some(frame) = ready!(Pin::new(&mut this.inner).poll_frame(cx)) else {
+        let Some(mut frame) = ready!(Pin::new(&mut this.inner).poll_frame(cx)) else {
             this.ended();
             return Poll::Ready(None);
         };
+        let trailers = frame.as_mut().ok().and_then(Frame::trailers_mut);
+        let is_last = trailers.is_some();
+        if let Some(trailers) = trailers {
+            trailers::retain(trailers, trailers::may_come_down);
+        }
         if let (Ok(frame), Some(meter)) = (&frame, &mut this.meter) {
             meter.sent_out(frame.data_ref().map_or(0, Bytes::len) as u64);
             meter.connection().set_deadline(meter.worker().now_ms() + this.timeout_ms);
         }
-        if this.inner.is_end_stream() {
+        if is_last || this.inner.is_end_stream() {
             this.ended();
         }
         Poll::Ready(Some(frame.map_err(Into::into)))

@@ -1,12 +1,14 @@
 //! A request's way, top to bottom: section 4 of the contract, one step a line.
 
-use http::{Method, Request, Response};
+use http::header::EXPECT;
+use http::{HeaderMap, Method, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::adopted::Adopted;
 use super::authorize;
 use super::body::Outgoing;
+use super::cors::Preflight;
 use super::credential;
 use super::forward::{self, Decided};
 use super::headers::Trace;
@@ -31,12 +33,22 @@ pub async fn handle(
     let (plan, client) = (&adopted.plan, meter.sender().address);
     // 1 and 2: the head. Its bytes were looked at by the gate.
     check_method(request.method())?;
+    check_expectation(request.headers())?;
     let path_and_query = request.uri().path_and_query().cloned();
     let path = canonical(path_and_query.as_ref().map_or("", |target| target.path()))
         .map_err(Refusal::BadRequest)?;
-    // 3: the route, known before any key is asked for.
+    // 3: the route, known before any key is asked for. A browser asks first, and without one.
+    if let Some(preflight) = Preflight::of(request.method(), request.headers())
+        && let Some(route) = plan.router.preflighted(&preflight, &path)
+    {
+        meter.routed(route.index);
+        return Ok(preflight.answer(route, &plan.router.methods_for_pages(&path), &plan.config));
+    }
     let route = plan.router.find(request.method(), &path)?;
     meter.routed(route.index);
+    if let Some(cors) = &route.cors {
+        meter.readable(cors.readable(request.headers()));
+    }
     let (permit, held_in) = if let Some(permit) = authorize::public(route) {
         check_length(&request, route)?;
         (permit, 0)
@@ -69,6 +81,17 @@ fn check_method(method: &Method) -> Result<(), Refusal> {
         return Err(Refusal::MethodNotAllowed(ORDINARY_METHODS.into()));
     }
     Ok(())
+}
+
+/// The library answers `100-continue` when the body is first asked for, which is behind every check;
+/// what an upstream would make of any other expectation nobody knows (RFC 9110 section 10.1.1).
+fn check_expectation(headers: &HeaderMap) -> Result<(), Reason> {
+    let mut expected = headers.get_all(EXPECT).iter();
+    match (expected.next(), expected.next()) {
+        (None, _) => Ok(()),
+        (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"100-continue") => Ok(()),
+        _ => Err(Reason::ExpectationFailed),
+    }
 }
 
 /// A body that says that it is too long is refused before anything is counted; one that turns out

@@ -1,12 +1,21 @@
 //! Step 1: what a request's head may look like, decided on its bytes.
 //!
-//! The one rule: a head that two readers could read differently is read by nobody. [`inspect`] looks
-//! at the raw bytes before the HTTP library does, which forgives more than it tells.
+//! The one rule: a head that two readers could read differently is read by nobody. [`Scan`] finds
+//! where a head ends while it arrives, [`inspect`] looks at the whole of it, both before the HTTP
+//! library does, which forgives more than it tells. What they let pass, the library can read.
+
+use std::mem::MaybeUninit;
+use std::net::Ipv6Addr;
 
 use crate::domain::{Reason, Refusal};
 
 /// Header fields a head may have.
 pub const MAX_FIELDS: usize = 100;
+/// Bytes of a target or of a field's name, whatever the head may have: the HTTP library takes no
+/// longer ones.
+const MAX_PART: usize = u16::MAX as usize - 1;
+/// Digits of a Content-Length: all numbers of so many are far below what 64 bits can count.
+const MAX_DIGITS: usize = 18;
 
 /// How the body behind a head ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,32 +26,85 @@ pub enum Framing {
     Chunked,
 }
 
-/// How far a head has come, looked at as it arrives: lines end with CRLF and nothing else.
-///
-/// Gives the length of the head with its empty line, `None` while that has not come, or a refusal
-/// for a line that ends with LF alone (RFC 9112 section 2.2 lets a server be strict).
-pub fn find_end(bytes: &[u8], from: usize) -> Result<Option<usize>, Refusal> {
-    for at in memchr::memchr_iter(b'\n', &bytes[from..]).map(|at| at + from) {
-        if at == 0 || bytes[at - 1] != b'\r' {
-            return Err(Refusal::BadRequest("a line of the head does not end with CRLF"));
+/// How far a head that is still coming has been looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scan {
+    /// Bytes in which every end of a line was found.
+    seen: usize,
+    /// Where the line begins that has not ended yet.
+    line: usize,
+    has_request_line: bool,
+}
+
+impl Scan {
+    /// Looks at what has come of a head, the bytes seen before included; its length with its empty
+    /// line, `None` while that has not come.
+    ///
+    /// Refused as soon as it is seen: what is no HTTP/1 at all, a line that ends with LF alone (RFC
+    /// 9112 section 2.2 lets a server be strict), more than `max` bytes. One empty line before the
+    /// request is skipped and counted to the head.
+    pub fn find_end(&mut self, bytes: &[u8], max: usize) -> Result<Option<usize>, Refusal> {
+        let bytes = &bytes[..bytes.len().min(max)];
+        for at in memchr::memchr_iter(b'\n', &bytes[self.seen..]) {
+            let end = self.seen + at;
+            self.check_begin(bytes)?;
+            let line = bytes[self.line..end].strip_suffix(b"\r");
+            let line = line.ok_or(Refusal::BadRequest("a line does not end with CRLF"))?;
+            let is_first = self.line == 0;
+            self.line = end + 1;
+            match line {
+                b"" if self.has_request_line => return Ok(Some(self.line)),
+                b"" if is_first => {}
+                _ if self.has_request_line => {}
+                _ => {
+                    check_version(line)?;
+                    self.has_request_line = true;
+                }
+            }
         }
-        if at >= 3 && bytes[at - 3..at] == *b"\r\n\r" {
-            return Ok(Some(at + 1));
+        self.check_begin(bytes)?;
+        self.seen = bytes.len();
+        if self.seen == max {
+            return Err(Reason::HeadersTooLarge.into());
+        }
+        Ok(None)
+    }
+
+    /// Whether anything of a head has come, but for an empty line before it.
+    pub fn has_begun(&self) -> bool {
+        self.has_request_line || self.seen > self.line
+    }
+
+    /// A method begins with a letter or the like; TLS and other protocols mostly do not.
+    fn check_begin(&self, bytes: &[u8]) -> Result<(), Refusal> {
+        match &bytes[self.line..] {
+            _ if self.has_request_line => Ok(()),
+            [] | [b'\r'] | [b'\r', b'\n', ..] => Ok(()),
+            [first, ..] if is_token(*first) => Ok(()),
+            [b'\n', ..] => Err(Refusal::BadRequest("a line does not end with CRLF")),
+            _ => Err(Refusal::BadRequest("not HTTP/1.1")),
         }
     }
-    Ok(None)
+}
+
+/// HTTP/0.9 would wait for an answer here, and HTTP/2 goes on in another way.
+fn check_version(line: &[u8]) -> Result<(), Refusal> {
+    if line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0") {
+        return Ok(());
+    }
+    Err(Refusal::BadRequest("not HTTP/1.1"))
 }
 
 /// Checks a complete head (RFC 9112 sections 2 to 6) and says how its body ends.
 pub fn inspect(head: &[u8]) -> Result<Framing, Refusal> {
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut request = httparse::Request::new(&mut fields);
-    match request.parse(head) {
+    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(head, &mut fields) {
         Ok(httparse::Status::Complete(length)) if length == head.len() => {}
         Err(httparse::Error::TooManyHeaders) => return Err(Reason::HeadersTooLarge.into()),
         _ => return Err(Refusal::BadRequest("the head is malformed")),
     }
-    check_target(request.path.unwrap_or_default().as_bytes())?;
+    check_target(request.method.unwrap_or_default(), request.path.unwrap_or_default().as_bytes())?;
     fields_framing(request.headers, request.version == Some(1))
 }
 
@@ -67,7 +129,8 @@ fn fields_framing(fields: &[httparse::Header<'_>], http_11: bool) -> Result<Fram
             17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
                 (&mut deciding.coding, "more than one Transfer-Encoding")
             }
-            _ => continue,
+            0..=MAX_PART => continue,
+            _ => return Err(Reason::HeadersTooLarge.into()),
         };
         if place.replace(field.value).is_some() {
             return Err(Refusal::BadRequest(twice));
@@ -86,7 +149,7 @@ fn fields_framing(fields: &[httparse::Header<'_>], http_11: bool) -> Result<Fram
 }
 
 fn content_length(value: &[u8]) -> Result<u64, Refusal> {
-    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    let digits = value.iter().all(u8::is_ascii_digit) && value.len() <= MAX_DIGITS;
     let text = std::str::from_utf8(value).ok().filter(|_| digits);
     text.and_then(|text| text.parse().ok()).ok_or(Refusal::BadRequest("an invalid Content-Length"))
 }
@@ -108,29 +171,53 @@ fn is_host(host: &[u8]) -> bool {
         _ => (host, &b""[..]),
     };
     let name_is_valid = match name.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) {
-        Some(v6) => !v6.is_empty() && v6.iter().all(|b| b.is_ascii_hexdigit() || b":.".contains(b)),
+        Some(v6) => std::str::from_utf8(v6).is_ok_and(|v6| v6.parse::<Ipv6Addr>().is_ok()),
         None => !name.is_empty() && name.iter().all(part),
     };
     name_is_valid && digits.iter().all(u8::is_ascii_digit)
 }
 
-/// Bytes that no target has: they hide where the path ends, or the HTTP library takes them off.
-fn check_target(target: &[u8]) -> Result<(), Refusal> {
+/// The forms of RFC 9112 section 3.2, of bytes that the HTTP library takes and takes nothing off.
+/// Which of them a path may have is [`super::path`]'s to say.
+fn check_target(method: &str, target: &[u8]) -> Result<(), Refusal> {
+    if target.len() > MAX_PART {
+        return Err(Reason::HeadersTooLarge.into());
+    }
     if target.contains(&b'#') {
         return Err(Refusal::BadRequest("a fragment in the target"));
     }
     let query = target.iter().position(|b| *b == b'?').unwrap_or(target.len());
     let (path, query) = target.split_at(query);
-    let odd_in_path = |b: &u8| !b.is_ascii_graphic() || b"\"<>\\^`{|}".contains(b);
-    // Unencoded quotes, braces and bars are common in queries, and no route looks at them.
-    let odd_in_query = |b: &u8| !b.is_ascii_graphic() || b"<>\\^`".contains(b);
-    if path.iter().any(odd_in_path) {
+    if path.iter().any(|b| !b.is_ascii_graphic() || b"<>`".contains(b)) {
         return Err(Refusal::BadRequest("a character in the path that must be percent-encoded"));
     }
-    if query.iter().any(odd_in_query) {
+    if query.iter().any(|b| !b.is_ascii_graphic() || b"\"<>".contains(b)) {
         return Err(Refusal::BadRequest("a character in the query that must be percent-encoded"));
     }
+    let has_form = match path {
+        [b'/', ..] => true,
+        _ if method == "CONNECT" => query.is_empty() && is_host(path),
+        b"*" => method == "OPTIONS" && query.is_empty(),
+        _ => is_absolute(path),
+    };
+    if !has_form {
+        return Err(Refusal::BadRequest("the target is no path"));
+    }
     Ok(())
+}
+
+/// `http://` or `https://`, a host without user, and a path, if any.
+fn is_absolute(path: &[u8]) -> bool {
+    let Some(scheme) = memchr::memmem::find(path, b"://") else { return false };
+    let (scheme, rest) = (&path[..scheme], &path[scheme + 3..]);
+    let authority = rest.split(|b| *b == b'/').next().unwrap_or_default();
+    (scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"https"))
+        && is_host(authority)
+}
+
+/// `tchar` of RFC 9110 section 5.6.2: what methods and fields' names are made of.
+pub fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
@@ -194,7 +281,8 @@ mod tests {
             "GET / HTTP/1.1\nHost: a:b\n\n",
             "GET / HTTP/1.0\nTransfer-Encoding: chunked\n\n",
             "GET /a#b HTTP/1.1\nHost: a\n\n",
-            "GET /a\\b HTTP/1.1\nHost: a\n\n",
+            "GET /a<b HTTP/1.1\nHost: a\n\n",
+            "GET /a?\"b\" HTTP/1.1\nHost: a\n\n",
             "GET  / HTTP/1.1\nHost: a\n\n",
             "GET / HTTP/2.0\nHost: a\n\n",
             "GET /\nHost: a\n\n",
@@ -214,17 +302,75 @@ mod tests {
 
     #[test]
     fn a_head_ends_with_an_empty_line_and_each_line_with_crlf() {
-        assert_eq!(find_end(b"GET / HTTP/1.1\r\nHost: a\r\n", 0), Ok(None));
-        assert_eq!(find_end(b"GET / HTTP/1.1\r\nA: b\r\n\r\nbody", 0), Ok(Some(24)));
-        assert!(find_end(b"GET / HTTP/1.1\nHost: a\n\n", 0).is_err());
-        assert!(find_end(b"GET / HTTP/1.1\r\nHost: a\n\r\n", 0).is_err());
-        assert!(find_end(b"\n", 0).is_err());
+        let find_end = |bytes: &str| Scan::default().find_end(bytes.as_bytes(), 100);
+        assert_eq!(find_end("GET / HTTP/1.1\r\nHost: a\r\n"), Ok(None));
+        assert_eq!(find_end("GET / HTTP/1.1\r\nA: b\r\n\r\nbody"), Ok(Some(24)));
+        assert_eq!(find_end("\r\nGET / HTTP/1.1\r\nA: b\r\n\r\n"), Ok(Some(26)));
+        for head in
+            ["GET / HTTP/1.1\nHost: a\n\n", "GET / HTTP/1.1\r\nHost: a\n\r\n", "\n", "\r\n\n"]
+        {
+            let refusal = Refusal::BadRequest("a line does not end with CRLF");
+            assert_eq!(find_end(head), Err(refusal), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_http_1_is_refused_as_soon_as_it_is_seen() {
+        for begin in [
+            "GET /\r\n",
+            "PRI * HTTP/2.0\r\n",
+            "SSH-2.0-a\r\n",
+            "\u{16}\u{3}\u{1}",
+            "\r\n\r\n",
+            "\rG",
+            " GET",
+            "\0",
+        ] {
+            let found = Scan::default().find_end(begin.as_bytes(), 100);
+            assert_eq!(found, Err(Refusal::BadRequest("not HTTP/1.1")), "{begin:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_library_could_not_hold_is_too_large() {
+        let long = "x".repeat(MAX_PART);
+        for head in [
+            format!("GET /{long} HTTP/1.1\nHost: a\n\n"),
+            format!("GET / HTTP/1.1\nHost: a\nx{long}: a\n\n"),
+        ] {
+            assert_eq!(framing(&head), Err(Reason::HeadersTooLarge.into()));
+        }
+    }
+
+    #[test]
+    fn every_target_that_passes_can_be_read_by_the_library_and_nothing_is_taken_off() {
+        let target = |method: &str, target: &str| {
+            framing(&format!("{method} {target} HTTP/1.1\nHost: a\n\n")).is_ok()
+        };
+        for byte in (0..=127).map(char::from) {
+            for text in [format!("/a{byte}b"), format!("/a?b{byte}c"), format!("http://a/{byte}")] {
+                let uri = text.parse::<http::Uri>();
+                let is_whole = uri.is_ok_and(|uri| uri.to_string() == text);
+                assert!(!target("GET", &text) || is_whole, "{text:?}");
+                assert!(target("GET", &text) || !is_whole, "{text:?}");
+            }
+        }
+        for good in ["http://a", "HTTPS://a:80?b", "http://[::1]:80/b?c", "http://a:/"] {
+            assert!(target("GET", good), "{good}");
+            assert!(good.parse::<http::Uri>().is_ok(), "{good}");
+        }
+        for bad in ["a", "a/b", "*", "?a", "http:/a", "http:///a", "http://u@a/", "ftp://a/", "//"]
+        {
+            assert_eq!(target("GET", bad), bad == "//", "{bad}");
+        }
+        assert!(target("OPTIONS", "*") && !target("OPTIONS", "*?a"));
+        assert!(target("CONNECT", "a:443") && !target("CONNECT", "http://a"));
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_the_inspection_panic(head in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = find_end(&head, 0);
+            let _ = Scan::default().find_end(&head, 200);
             let _ = inspect(&head);
         }
     }

@@ -11,10 +11,11 @@ use http::{HeaderMap, HeaderValue};
 
 use super::authorize::Holder;
 use super::client_address::Sender;
+use super::connection::Connection;
 use super::credential;
-use super::gate::Connection;
 use super::plan::{IdentityNames, Plan};
 use super::route::Route;
+use super::trailers;
 use crate::key::SecretFormat;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -27,7 +28,7 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// Kept from the client where it is well-formed, made where it is not.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -138,8 +139,14 @@ pub struct Outbound<'a> {
     pub authority: Option<&'a HeaderValue>,
 }
 
-/// Makes a client's headers the upstream's.
-pub fn to_upstream(headers: &mut HeaderMap, outbound: &Outbound<'_>) {
+/// Makes a client's headers the upstream's. What comes back are the trailers that may go on.
+pub fn to_upstream(headers: &mut HeaderMap, outbound: &Outbound<'_>) -> Box<[HeaderName]> {
+    let announced = if outbound.route.forward_trailers {
+        trailers::announced(headers, |name| trailers::may_go_up(name, outbound))
+    } else {
+        Box::default()
+    };
+    let takes_trailers = trailers::are_welcome(headers);
     remove_hop_by_hop(headers);
     remove_credentials(headers, outbound);
     let traced =
@@ -156,24 +163,28 @@ pub fn to_upstream(headers: &mut HeaderMap, outbound: &Outbound<'_>) {
     if let Some(holder) = outbound.holder {
         set_identity(headers, &outbound.plan.identity, holder);
     }
+    trailers::announce(headers, &announced);
+    if takes_trailers {
+        // RFC 9110 section 10.1.4: of this hop, like everything that Connection names.
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    announced
 }
 
 /// Makes an upstream's headers the client's.
 pub fn to_client(headers: &mut HeaderMap) {
+    let announced = trailers::announced(headers, trailers::may_come_down);
     remove_hop_by_hop(headers);
+    trailers::announce(headers, &announced);
 }
 
 /// Those that `Connection` names go too, but for the ones that a client may not take away: the
 /// framing is dropped anyway, and ours are set later.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|b| *b == b','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-            .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
-            .collect();
+        let named: Vec<HeaderName> =
+            listed(headers, &CONNECTION).filter(|n| *n != HOST && *n != CONTENT_LENGTH).collect();
         for name in named {
             headers.remove(name);
         }
@@ -181,6 +192,16 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in &HOP_BY_HOP {
         headers.remove(name);
     }
+}
+
+/// The names that a header lists, commas between them.
+pub(super) fn listed<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = HeaderName> + use<'h> {
+    let values = headers.get_all(name).iter();
+    let names = values.flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
 }
 
 /// Takes off every configured header that held the key; on a public route, where none was looked
@@ -204,19 +225,22 @@ fn remove_forgeries(headers: &mut HeaderMap, identity: &IdentityNames, underscor
     for name in &UNTRUSTED {
         headers.remove(name);
     }
-    let forged = |name: &HeaderName| {
-        let name = name.as_str();
-        let underscore = name.contains('_');
-        (underscore && !underscores)
-            || begins_folded(name, &identity.prefix)
-            || (underscore && is_ours_folded(name))
-    };
+    let forged = |name: &HeaderName| is_forged(name.as_str(), identity, underscores);
     if headers.keys().any(forged) {
         let names: Vec<HeaderName> = headers.keys().filter(|name| forged(name)).cloned().collect();
         for name in names {
             headers.remove(name);
         }
     }
+}
+
+/// Whether a name could be taken for one that is ours; the plain spellings of what is overwritten or
+/// removed by name anyway are not looked at.
+pub(super) fn is_forged(name: &str, identity: &IdentityNames, underscores: bool) -> bool {
+    let underscore = name.contains('_');
+    (underscore && !underscores)
+        || begins_folded(name, &identity.prefix)
+        || (underscore && is_ours_folded(name))
 }
 
 /// Whether a name begins with the prefix, `_` read as `-`. Both are in lower case.
@@ -226,14 +250,15 @@ fn begins_folded(name: &str, prefix: &str) -> bool {
         && name.bytes().zip(prefix.bytes()).all(|(have, want)| fold(have) == fold(want))
 }
 
-/// Whether an upstream that reads `_` as `-` would take the name for one that is ours to set.
-fn is_ours_folded(name: &str) -> bool {
+/// Whether a name is one that is ours to set or take off, `_` read as `-`.
+pub(super) fn is_ours_folded(name: &str) -> bool {
     let ours = [&X_FORWARDED_FOR, &X_FORWARDED_HOST, &X_FORWARDED_PROTO, &X_REQUEST_ID];
-    ours.iter()
-        .copied()
-        .chain(&UNTRUSTED)
-        .chain(&HOP_BY_HOP)
-        .any(|own| own.as_str().len() == name.len() && begins_folded(name, own.as_str()))
+    ours.iter().copied().chain(&UNTRUSTED).chain(&HOP_BY_HOP).any(|own| is_folded(name, own))
+}
+
+/// Whether two names are one, `_` read as `-`.
+pub(super) fn is_folded(name: &str, other: &HeaderName) -> bool {
+    other.as_str().len() == name.len() && begins_folded(name, other.as_str())
 }
 
 fn set_forwarded(headers: &mut HeaderMap, outbound: &Outbound<'_>) {

@@ -82,17 +82,22 @@ impl Matcher {
 
     /// The route of a method and a path as [`canonical`] gives it.
     pub fn find(&self, method: &Method, path: &str) -> Match {
-        let Some(segments) = path.strip_prefix('/') else {
-            return Match::NotFound;
-        };
-        let segments = meaning(segments);
-        let Some(routes) = self.walk(&self.nodes[0], &segments) else {
+        let Some(routes) = self.routes(path) else {
             return Match::NotFound;
         };
         match routes.find(method) {
             Some(index) => Match::Found(index),
-            None => Match::MethodNotAllowed(routes.allow().into()),
+            None => Match::MethodNotAllowed(routes.allow(|_| true).into()),
         }
+    }
+
+    /// The methods of those of a path's routes that are `wanted`, as an `Allow` header lists them.
+    pub fn methods(&self, path: &str, wanted: impl Fn(usize) -> bool) -> String {
+        self.routes(path).map(|routes| routes.allow(wanted)).unwrap_or_default()
+    }
+
+    fn routes(&self, path: &str) -> Option<&Routes> {
+        self.walk(&self.nodes[0], &meaning(path.strip_prefix('/')?))
     }
 
     /// The routes of the most specific path that matches.
@@ -168,12 +173,12 @@ impl Routes {
         (self.any.is_some() || !self.listed.is_empty()).then_some(self)
     }
 
-    /// What an `Allow` header lists, sorted.
-    fn allow(&self) -> String {
-        let head = self.listed.iter().any(|(method, _)| method == Method::GET).then_some("HEAD");
-        let listed = self.listed.iter().map(|(method, _)| method.as_str());
-        let all = self.any.iter().flat_map(|_| NAMED_FOR_ALL);
-        let names: BTreeSet<&str> = listed.chain(head).chain(all).collect();
+    /// What an `Allow` header lists of the wanted routes, sorted.
+    fn allow(&self, wanted: impl Fn(usize) -> bool) -> String {
+        let listed = || self.listed.iter().filter(|(_, i)| wanted(*i)).map(|(m, _)| m.as_str());
+        let head = listed().any(|method| method == "GET").then_some("HEAD");
+        let all = self.any.iter().filter(|i| wanted(**i)).flat_map(|_| NAMED_FOR_ALL);
+        let names: BTreeSet<&str> = listed().chain(head).chain(all).collect();
         names.into_iter().collect::<Vec<_>>().join(", ")
     }
 }

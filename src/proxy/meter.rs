@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use super::adopted::Adopted;
 use super::body::Upload;
 use super::client_address::Sender;
-use super::gate::{Connection, Waiting};
+use super::connection::{Connection, Waiting};
+use super::cors::Readable;
 use super::headers::Trace;
 use super::respond;
 use super::upstream::TargetPool;
@@ -47,6 +48,7 @@ pub struct Meter {
     /// The end of the secret's grace, where it is in one: milliseconds since the epoch.
     grace_ends_ms: Option<i64>,
     standing: Option<Standing>,
+    readable: Option<Box<Readable>>,
     pool: Option<Rc<TargetPool>>,
     sent: Option<Instant>,
     overhead: Option<Duration>,
@@ -80,6 +82,7 @@ impl Meter {
             holder: None,
             grace_ends_ms: None,
             standing: None,
+            readable: None,
             pool: None,
             sent: None,
             overhead: None,
@@ -105,8 +108,16 @@ impl Meter {
         self.standing = standing;
     }
 
-    /// Says to the client how its limits and its secret stand.
+    /// Whatever it is answered, a page may read it so far.
+    pub fn readable(&mut self, readable: Readable) {
+        self.readable = Some(Box::new(readable));
+    }
+
+    /// Says to the client how its limits and its secret stand, and to its browser who may read it.
     pub fn say_standing(&self, headers: &mut HeaderMap) {
+        if let Some(readable) = &self.readable {
+            readable.say(headers);
+        }
         if let Some(Standing { limit, remaining, reset_in_ms, .. }) = self.standing {
             let now_ms = self.worker.now().wall_ms;
             respond::rate_limit_headers(headers, limit, remaining, reset_in_ms, now_ms);

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue};
 
+use super::health::TargetState;
 use super::matcher::PatternError;
 use super::respond::Answers;
 use super::route::Router;
 use crate::auth::table::KeyPolicy;
 use crate::auth::verify::Rules;
 use crate::config::{Config, Target, Upstream};
+use crate::telemetry::metrics::Metrics;
 
 /// The configuration in force, compiled.
 pub struct Plan {
@@ -60,12 +62,14 @@ pub struct UpstreamPlan {
     pub sandbox: Vec<TargetPlan>,
 }
 
-/// A target with its `Host`.
+/// A target with its `Host`, and how it stands.
 pub struct TargetPlan {
     /// As configured.
     pub target: Target,
     /// For requests that came without a Host.
     pub host: HeaderValue,
+    /// How it stands. Of a plan that is not [in service](Plan::in_service) nobody else knows.
+    pub state: Arc<TargetState>,
 }
 
 /// Where the plan in force is found; workers look at its generation once a request.
@@ -96,6 +100,27 @@ impl Plan {
             config,
         })
     }
+
+    /// The plan for requests: what is known of a target that was there `before` goes on, and the
+    /// metrics show how all of them stand.
+    #[must_use]
+    pub fn in_service(mut self, metrics: &Metrics, before: Option<&Self>) -> Self {
+        for upstream in &mut self.upstreams {
+            let name = &upstream.upstream.name;
+            let known = before.and_then(|before| {
+                before.upstreams.iter().find(|known| known.upstream.name == *name)
+            });
+            for target in upstream.targets.iter_mut().chain(&mut upstream.sandbox) {
+                let known = known.and_then(|upstream| upstream.state_of(&target.target));
+                target.state = known.unwrap_or_else(|| {
+                    let authority = &target.target.authority;
+                    let metrics = metrics.target(name, authority);
+                    Arc::new(TargetState::new(name, authority, metrics))
+                });
+            }
+        }
+        self
+    }
 }
 
 impl IdentityNames {
@@ -119,18 +144,31 @@ impl IdentityNames {
 
 impl UpstreamPlan {
     fn new(upstream: &Upstream) -> Self {
-        let plan = |targets: &[Target]| targets.iter().map(TargetPlan::new).collect();
+        let name = &upstream.name;
+        let plan = |targets: &[Target]| targets.iter().map(|t| TargetPlan::new(name, t)).collect();
         Self {
             targets: plan(&upstream.targets),
             sandbox: plan(&upstream.sandbox),
             upstream: upstream.clone(),
         }
     }
+
+    /// Every target, sandbox ones last.
+    pub fn all_targets(&self) -> impl Iterator<Item = &TargetPlan> {
+        self.targets.iter().chain(&self.sandbox)
+    }
+
+    fn state_of(&self, target: &Target) -> Option<Arc<TargetState>> {
+        let known = self.all_targets().find(|known| known.target == *target)?;
+        Some(Arc::clone(&known.state))
+    }
 }
 
 impl TargetPlan {
-    fn new(target: &Target) -> Self {
+    fn new(upstream: &str, target: &Target) -> Self {
+        let state = TargetState::new(upstream, &target.authority, Arc::default());
         Self {
+            state: Arc::new(state),
             host: HeaderValue::from_str(&target.authority)
                 .expect("a checked authority is a header's value"),
             target: target.clone(),

@@ -162,6 +162,7 @@ fn own_header(refusal: &Refusal) -> Option<(HeaderName, HeaderValue)> {
             | Reason::HttpsRequired
             | Reason::RouteNotFound
             | Reason::MethodNotAllowed
+            | Reason::ExpectationFailed
             | Reason::BodyTooLarge
             | Reason::HeadersTooLarge
             | Reason::UpstreamUnavailable

@@ -1,6 +1,7 @@
 //! What a configured route asks for, made ready for requests: the step itself is [`super::matcher`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
 
@@ -8,10 +9,16 @@ use crate::config;
 use crate::domain::{Catalogue, Limit, Reason, Refusal, ScopeSet};
 use crate::limit::RouteId;
 
+use super::cors::{Cors, Preflight};
 use super::matcher::{Match, Matcher, PatternError};
+
+/// For WebSockets of a route without a timeout of its own: an upstream's is for answers, and too
+/// short for a conversation.
+const TUNNEL_IDLE: Duration = Duration::from_hours(1);
 
 /// A route as requests use it.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Route {
     /// Its place in the configuration.
     pub index: usize,
@@ -35,6 +42,14 @@ pub struct Route {
     pub allow_test_keys: bool,
     /// Whether header names with an underscore pass.
     pub underscore_headers: bool,
+    /// Whether request trailers pass, filtered.
+    pub forward_trailers: bool,
+    /// Whether WebSockets pass.
+    pub websocket: bool,
+    /// Milliseconds for which nothing may be said on a WebSocket.
+    pub tunnel_idle_ms: u64,
+    /// What is said to browsers.
+    pub cors: Option<Cors>,
 }
 
 /// Which scopes a route asks for, as bits and in words.
@@ -73,6 +88,17 @@ impl Router {
         }
     }
 
+    /// The route that a preflight asks for, if that one speaks to browsers.
+    pub fn preflighted(&self, preflight: &Preflight<'_>, path: &str) -> Option<&Route> {
+        let route = self.find(&preflight.method, path).ok()?;
+        route.cors.is_some().then_some(route)
+    }
+
+    /// What a path's routes that speak to browsers have, sorted.
+    pub fn methods_for_pages(&self, path: &str) -> String {
+        self.matcher.methods(path, |index| self.routes[index].cors.is_some())
+    }
+
     /// Every route, in the order of the configuration.
     pub fn routes(&self) -> &[Route] {
         &self.routes
@@ -96,6 +122,10 @@ impl Route {
             timeout_ms: route.timeout.unwrap_or(upstream.timeout).as_millis() as u64,
             allow_test_keys: route.allow_test_keys,
             underscore_headers: route.underscore_headers,
+            forward_trailers: route.forward_trailers,
+            websocket: route.websocket,
+            tunnel_idle_ms: route.timeout.unwrap_or(TUNNEL_IDLE).as_millis() as u64,
+            cors: route.cors.as_ref().map(Cors::new),
         }
     }
 }

@@ -14,7 +14,7 @@ use rand::RngExt as _;
 use super::adopted::Adopted;
 use super::body::Outgoing;
 use super::client_address::{self, Sender};
-use super::gate::Connection;
+use super::connection::Connection;
 use super::headers::{Trace, X_REQUEST_ID};
 use super::meter::Meter;
 use super::respond;
@@ -107,8 +107,15 @@ async fn unharmed(
 fn answered(mut response: Response<Outgoing>, mut meter: Meter) -> Response<Outgoing> {
     meter.status(response.status().as_u16(), None);
     meter.say_standing(response.headers_mut());
-    if let Outgoing::Stream(stream) = response.body_mut() {
-        stream.account(meter);
+    match response.body_mut() {
+        Outgoing::Full(_) => {}
+        Outgoing::Stream(stream) => stream.account(meter),
+        Outgoing::Tunnel(tunnel) => {
+            let mut tunnel = tunnel.take().expect("a tunnel is made with its answer");
+            let connection = Rc::clone(meter.connection());
+            tunnel.account(meter);
+            connection.switch_to(tunnel);
+        }
     }
     response
 }

@@ -1,7 +1,7 @@
 //! A worker's connections to one target: made when needed, kept for the next request, last in first
 //! out.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::body::ClientBody;
+use super::health::TargetState;
+use super::plan::{TargetPlan, UpstreamPlan};
 use crate::config::Target;
-use crate::telemetry::metrics::TargetMetrics;
 
 /// Idle connections kept at most; a burst's surplus is closed.
 const MAX_IDLE: usize = 512;
@@ -25,8 +26,9 @@ const MAX_IDLE_MS: u64 = 60_000;
 pub struct TargetPool {
     target: Target,
     connect_timeout: Duration,
-    metrics: Arc<TargetMetrics>,
+    state: Arc<TargetState>,
     idle: RefCell<Vec<Idle>>,
+    busy: Cell<u32>,
 }
 
 struct Idle {
@@ -40,18 +42,41 @@ pub struct Lease {
     pub sender: SendRequest<ClientBody>,
     /// How long it had been idle; `None`: it is new.
     pub idle_ms: Option<u64>,
+    busy: Busy,
+}
+
+/// A request's share in how busy its target is, until it is dropped.
+struct Busy {
     pool: Rc<TargetPool>,
 }
 
 impl TargetPool {
     /// An empty pool.
-    pub fn new(target: Target, connect_timeout: Duration, metrics: Arc<TargetMetrics>) -> Self {
-        Self { target, connect_timeout, metrics, idle: RefCell::default() }
+    pub fn new(target: &TargetPlan, plan: &UpstreamPlan) -> Self {
+        Self {
+            target: target.target.clone(),
+            connect_timeout: plan.upstream.connect_timeout,
+            state: Arc::clone(&target.state),
+            idle: RefCell::default(),
+            busy: Cell::new(0),
+        }
     }
 
-    /// Whether it counts for these metrics: the same target of the same upstream.
-    pub fn is_of(&self, metrics: &Arc<TargetMetrics>) -> bool {
-        Arc::ptr_eq(&self.metrics, metrics)
+    /// Whether a plan's target is this one, reached in the same way.
+    pub fn serves(&self, target: &TargetPlan, plan: &UpstreamPlan) -> bool {
+        Arc::ptr_eq(&self.state, &target.state)
+            && self.target == target.target
+            && self.connect_timeout == plan.upstream.connect_timeout
+    }
+
+    /// How the target stands.
+    pub fn state(&self) -> &TargetState {
+        &self.state
+    }
+
+    /// How many of this worker's requests are with the target now.
+    pub fn busy(&self) -> u32 {
+        self.busy.get()
     }
 
     /// Where it leads.
@@ -66,19 +91,14 @@ impl TargetPool {
             let mut idle = self.idle.borrow_mut().pop()?;
             if idle.sender.ready().await.is_ok() {
                 let idle_ms = Some(now_ms.saturating_sub(idle.since_ms));
-                return Some(Lease { sender: idle.sender, idle_ms, pool: Rc::clone(self) });
+                return Some(Lease { sender: idle.sender, idle_ms, busy: Busy::new(self) });
             }
         }
     }
 
     /// Makes a new connection. Its task lives on this worker's thread.
     pub async fn connect(self: &Rc<Self>) -> io::Result<Lease> {
-        let connected = self.try_connect().await;
-        self.metrics.set_up(connected.is_ok());
-        connected
-    }
-
-    async fn try_connect(self: &Rc<Self>) -> io::Result<Lease> {
+        let busy = Busy::new(self);
         let address = (self.target.host.as_str(), self.target.port);
         let stream = timeout(self.connect_timeout, TcpStream::connect(address)).await??;
         stream.set_nodelay(true)?;
@@ -86,9 +106,9 @@ impl TargetPool {
             http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         tokio::task::spawn_local(async move {
             // What goes wrong on it is told to the request that was under way.
-            let _ = connection.await;
+            let _ = connection.with_upgrades().await;
         });
-        Ok(Lease { sender, idle_ms: None, pool: Rc::clone(self) })
+        Ok(Lease { sender, idle_ms: None, busy })
     }
 
     /// Closes what has been idle for too long.
@@ -102,9 +122,22 @@ impl TargetPool {
 impl Lease {
     /// Gives the connection back for the next request.
     pub fn give_back(self, now_ms: u64) {
-        let mut idle = self.pool.idle.borrow_mut();
+        let mut idle = self.busy.pool.idle.borrow_mut();
         if idle.len() < MAX_IDLE && !self.sender.is_closed() {
             idle.push(Idle { sender: self.sender, since_ms: now_ms });
         }
+    }
+}
+
+impl Busy {
+    fn new(pool: &Rc<TargetPool>) -> Self {
+        pool.busy.set(pool.busy.get() + 1);
+        Self { pool: Rc::clone(pool) }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.pool.busy.set(self.pool.busy.get() - 1);
     }
 }

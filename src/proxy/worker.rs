@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -20,18 +20,21 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
 use super::adopted::Adopted;
+use super::connection::{Connection, Waiting};
 use super::edge::{self, Stream};
-use super::gate::{Connection, Gate, Waiting};
+use super::gate::Gate;
 use super::handle::handle;
 use super::plan::PlanSource;
 use super::redirect::redirect;
 use super::serve::{Handler, serve};
+use super::tunnel::FAREWELL;
 use crate::auth::Authenticator;
 use crate::auth::table::Moment;
 use crate::config::Server;
@@ -94,6 +97,7 @@ pub struct Worker {
     connections: RefCell<Vec<std::rc::Weak<Connection>>>,
     open: Cell<usize>,
     draining: Cell<bool>,
+    cut_at_ms: Cell<u64>,
 }
 
 impl Worker {
@@ -107,6 +111,7 @@ impl Worker {
             connections: RefCell::default(),
             open: Cell::new(0),
             draining: Cell::new(false),
+            cut_at_ms: Cell::new(u64::MAX),
             shared,
         })
     }
@@ -158,6 +163,20 @@ impl Worker {
         self.shared.auth.sync.monotonic_ms()
     }
 
+    /// When, while it drains, tunnels that are left must end; `u64::MAX`: not in sight.
+    pub fn cut_at_ms(&self) -> u64 {
+        self.cut_at_ms.get()
+    }
+
+    /// Takes nothing new; connections end as soon as they can, and tunnels in time for the deadline.
+    fn drain(&self, deadline: Instant) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = left.saturating_sub(SWEEP + FAREWELL.min(left / 2));
+        self.cut_at_ms.set(self.now_ms() + left.as_millis() as u64);
+        self.draining.set(true);
+        self.wake_all();
+    }
+
     /// Wakes or ends what has waited too long, and closes idle upstream connections.
     fn sweep(&self) {
         let now_ms = self.now_ms();
@@ -166,11 +185,17 @@ impl Worker {
         let over = |since: u64, bound: Duration| now_ms > since + bound.as_millis() as u64;
         self.connections.borrow_mut().retain(|connection| {
             let Some(connection) = connection.upgrade() else { return false };
-            match connection.waiting() {
-                (Waiting::Head, since) if over(since, server.header_timeout) => connection.end(),
-                (Waiting::Request, since) if over(since, server.idle_timeout) => connection.end(),
-                _ if connection.is_overdue(now_ms) => connection.wake(),
-                _ => {}
+            let has_waited = match (connection.stuck_since(), connection.waiting()) {
+                (Some(since), _) | (None, (Waiting::Request, since)) => {
+                    over(since, server.idle_timeout)
+                }
+                (None, (Waiting::Head, since)) => over(since, server.header_timeout),
+                (None, (Waiting::Nothing, _)) => false,
+            };
+            if has_waited {
+                connection.end();
+            } else if connection.is_overdue(now_ms) {
+                connection.wake();
             }
             true
         });
@@ -281,8 +306,7 @@ async fn run_with(
     for accepting in accepting {
         let _ = accepting.await;
     }
-    worker.draining.set(true);
-    worker.wake_all();
+    worker.drain(deadline);
     let drained = async {
         while worker.open.get() > 0 {
             sweep.tick().await;
@@ -386,27 +410,35 @@ async fn serve_connection(
         let refused = connection.begin_request();
         serve(Rc::clone(&worker), Rc::clone(&connection), refused, request, handler)
     });
-    let mut serving = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(None)
-            .max_buf_size(READ_BUFFER.max(max_head + READ_BUFFER))
-            .serve_connection(TokioIo::new(gate), service)
-    );
+    let mut serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        // A client that has closed its side is still answered.
+        .half_close(true)
+        .max_buf_size(READ_BUFFER.max(max_head + READ_BUFFER))
+        .serve_connection(TokioIo::new(gate), service);
     let mut told = false;
-    poll_fn(|cx| {
+    let ended = poll_fn(|cx| {
         connection.runs_in(cx);
         if connection.is_ended() {
-            return Poll::Ready(());
+            return Poll::Ready(false);
         }
         if worker.draining.get() && !told {
             told = true;
-            serving.as_mut().graceful_shutdown();
+            Pin::new(&mut serving).graceful_shutdown();
         }
         // How a connection broke is its client's business.
-        serving.as_mut().poll(cx).map(drop)
-    })
-    .await;
+        Pin::new(&mut serving).poll(cx).map(|ended| ended.is_ok())
+    });
+    let ended_well = ended.await;
+    let (tunnel, parts) = (connection.take_tunnel(), serving.into_parts());
+    let mut gate = parts.io.into_inner();
+    match tunnel {
+        Some(tunnel) if ended_well => tunnel.run(gate, parts.read_buf).await,
+        // The library leaves a connection open on which an upgrade was once asked for.
+        None if ended_well => drop(gate.shutdown().await),
+        _ => {}
+    }
 }
 
 #[cfg(test)]

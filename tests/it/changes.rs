@@ -12,7 +12,7 @@ use crate::support::{MintedKey, Origin, PATIENCE, TestGateway, TestStore, Wire, 
 
 const IN_FORCE_AFTER: Duration = Duration::from_millis(100);
 /// A machine that stood still for a moment is not the gateway's fault; so often in a row is.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = 8;
 const CONFIG: &str = r#"
 [limits]
 per_key = ["100000000/min"]

@@ -12,6 +12,7 @@ mod examples;
 mod imports;
 mod outage;
 mod proxy;
+mod raw;
 mod reload;
 mod secrets;
 mod store;

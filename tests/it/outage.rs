@@ -35,6 +35,9 @@ fn no_known_key_fails_while_postgres_is_away_and_all_heals_when_it_is_back() {
     let Some(gateway) = gateway(&origin, "") else { return };
     let known: Vec<_> = (0..4).map(|n| gateway.key(&format!("--name known{n}"))).collect();
     let unseen = gateway.key("--name unseen");
+    for key in &known {
+        assert_eq!(call(&gateway, key).status, 200);
+    }
     let requests = known.iter().map(|key| get("/a", key.secret())).collect();
     let load = Load::start(gateway.address(), requests);
     load.wait_for_more(200);

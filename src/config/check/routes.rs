@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use http::Method;
 
-use super::path;
+use super::{cors, path};
 use crate::config::problem::{Complaints, suggestion};
 use crate::config::tree::{Table, Word};
 use crate::config::types::{Requirement, Route, Upstream};
@@ -49,6 +49,9 @@ pub(super) fn check(
             timeout: given.optional_duration("timeout"),
             allow_test_keys: given.bool("allow_test_keys"),
             underscore_headers: given.bool("underscore_headers"),
+            forward_trailers: given.bool("forward_trailers"),
+            websocket: given.bool("websocket"),
+            cors: cors::check(given, complaints),
         });
     }
     warn_of_shadowed(&taken, complaints);

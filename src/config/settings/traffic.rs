@@ -19,7 +19,7 @@ pub(super) const UPSTREAM: &[Setting] = &[
     Setting::required(
         "targets",
         List { of: Text, least: 1 },
-        "Where requests go: `http://HOST[:PORT]`, several in turn.",
+        "Where requests go: `http://HOST[:PORT]`; of several, the less busy of two random ones.",
     ),
     Setting::default(
         "sandbox",
@@ -76,7 +76,8 @@ pub(super) const ROUTE: &[Setting] = &[
     Setting::optional(
         "methods",
         List { of: Text, least: 1 },
-        "Methods it has; absent: all. GET allows HEAD; OPTIONS only where it is listed.",
+        "Methods it has; absent: all. GET allows HEAD; OPTIONS only where it is listed, but for \
+         the preflights of `cors`.",
     ),
     Setting::optional(
         "scopes",
@@ -121,34 +122,45 @@ pub(super) const ROUTE: &[Setting] = &[
         One(ANY_SIZE),
         "How long a body may be, in place of `server.max_body`.",
     ),
-    Setting::optional("timeout", One(LONGER_THAN_ZERO), "In place of the upstream's."),
+    Setting::optional(
+        "timeout",
+        One(LONGER_THAN_ZERO),
+        "In place of the upstream's. A WebSocket on which nothing is said for it ends, and without it \
+         after an hour.",
+    ),
     Setting::default("allow_test_keys", One(Bool), "true", "Whether test keys may."),
     Setting::default(
         "forward_trailers",
         One(Bool),
         "false",
-        "Whether request trailers are sent on, filtered like headers.",
-    )
-    .later(),
+        "Whether request trailers that `Trailer` announces are sent on, filtered like headers. \
+         The answer's trailers always pass.",
+    ),
     Setting::default(
         "underscore_headers",
         One(Bool),
         "false",
         "Whether header names with an underscore are let through.",
     ),
+    Setting::default(
+        "websocket",
+        One(Bool),
+        "true",
+        "Whether a GET may become a WebSocket. Any other `Upgrade` is taken off.",
+    ),
     Setting::optional(
         "cors",
         Table(CORS),
         "Browser access: preflight answered without a key, errors readable by the page.",
-    )
-    .later(),
+    ),
 ];
 
 const CORS: &[Setting] = &[Setting::default(
     "origins",
     List { of: Text, least: 0 },
     "[]",
-    "Origins of pages that may call.",
+    "Origins of pages that may call, as browsers send them (`https://HOST[:PORT]`), or `*` alone \
+     for all; empty: none.",
 )];
 
 pub(super) const IDENTITY: &[Setting] = &[

@@ -224,8 +224,6 @@ fn what_a_route_may_not_be(#[case] route: &str, #[case] expected: &str) {
 #[case("upstreams.api.http2", "true", "false")]
 #[case("routes.cost", "0.002", "")]
 #[case("routes.cost_header", "'x-cost'", "''")]
-#[case("routes.forward_trailers", "true", "false")]
-#[case("routes.cors", "{ origins = ['https://a'] }", "{ origins = [] }")]
 #[case("identity.jwt.enabled", "true", "false")]
 #[case("self_service.enabled", "true", "false")]
 #[case("telemetry.otlp_endpoint", "'http://o'", "''")]
@@ -247,4 +245,14 @@ fn a_setting_that_is_not_built_is_refused_unless_it_is_off(
     if !off.is_empty() {
         good(&text(off));
     }
+}
+
+#[rstest]
+#[case("['https://a', '*']", "5:27: `*` stands for all origins, so it stands alone")]
+#[case("['a.example']", "5:20: `a.example` is no origin")]
+#[case("['https://A.example:443/']", "5:20: `https://A.example:443/` is not how browsers")]
+fn what_an_origin_may_not_be(#[case] origins: &str, #[case] expected: &str) {
+    let found = problems(&with_route(&format!("path = '/a'\ncors = {{ origins = {origins} }}")));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains(&expected[expected.find(' ').unwrap()..]), "{found:#?}");
 }

@@ -13,7 +13,10 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::cells::{Bounds, CHANGE_BOUNDS, OVERHEAD_BOUNDS, REQUEST_BOUNDS, Reading};
-use super::{Histogram, KeyTableResult, Metrics, Source, WorkerMetrics, lock};
+use super::{
+    Counter, Histogram, KeyTableResult, Metrics, Source, TargetLabel, TargetMetrics, WorkerMetrics,
+    lock,
+};
 use crate::domain::Reason;
 
 /// What [`Metrics::encode`] gives.
@@ -49,6 +52,9 @@ impl Collector for Scrape {
         exposition.process(&self.0)
     }
 }
+
+/// Targets that somebody still has.
+type Held = Vec<(TargetLabel, Arc<TargetMetrics>)>;
 
 /// Writes one metric after the other.
 struct Exposition<'e>(DescriptorEncoder<'e>);
@@ -110,14 +116,52 @@ impl Exposition<'_> {
     }
 
     fn upstreams(&mut self, metrics: &Metrics) -> fmt::Result {
-        let help = "Whether an upstream's target was usable when it was last looked at";
-        let mut family = self.family("keygate_upstream_up", help, MetricType::Gauge)?;
-        let targets = lock(&metrics.targets).clone();
-        for ((upstream, target), state) in &targets {
-            if let Some(state) = state.upgrade() {
-                let labels = [("upstream", &**upstream), ("target", &**target)];
-                family.encode_family(&labels)?.encode_gauge(&u64::from(state.is_up()))?;
-            }
+        let known = lock(&metrics.targets).clone();
+        let targets: Held =
+            known.into_iter().filter_map(|(label, held)| Some((label, held.upgrade()?))).collect();
+        let help = "Whether an upstream's target is neither left out nor found down";
+        let up = |target: &TargetMetrics| u64::from(target.is_up());
+        self.target_gauge("keygate_upstream_up", help, &targets, up)?;
+        let help = "Connections to a target that are open or being made";
+        self.target_gauge("keygate_upstream_connections", help, &targets, |t| {
+            t.connections.read()
+        })?;
+        let help = "Requests that wait for one of a target's connections";
+        self.target_gauge("keygate_upstream_waiting", help, &targets, |t| t.waiting.read())?;
+        let help = "How often a target was left out because it failed again and again";
+        self.target_counter("keygate_upstream_ejections", help, &targets, |t| &t.ejections)?;
+        let help = "Requests that failed on a target and were sent again";
+        self.target_counter("keygate_upstream_retries", help, &targets, |t| &t.retries)?;
+        let help = "Requests that found too many waiting for a target, or waited in vain";
+        self.target_counter("keygate_upstream_overloaded", help, &targets, |t| &t.overloaded)
+    }
+
+    fn target_gauge(
+        &mut self,
+        name: &str,
+        help: &str,
+        targets: &Held,
+        read: fn(&TargetMetrics) -> u64,
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, MetricType::Gauge)?;
+        for ((upstream, target), metrics) in targets {
+            let labels = [("upstream", &**upstream), ("target", &**target)];
+            family.encode_family(&labels)?.encode_gauge(&read(metrics))?;
+        }
+        Ok(())
+    }
+
+    fn target_counter(
+        &mut self,
+        name: &str,
+        help: &str,
+        targets: &Held,
+        of: fn(&TargetMetrics) -> &Counter,
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, MetricType::Counter)?;
+        for ((upstream, target), metrics) in targets {
+            let labels = [("upstream", &**upstream), ("target", &**target)];
+            count_with(&mut family, &labels, of(metrics).read())?;
         }
         Ok(())
     }
@@ -136,6 +180,9 @@ impl Exposition<'_> {
         let help = "Client connections closed at once because their address had a quarter of all";
         let refused = metrics.total(|worker| &worker.connections_refused_by_address);
         self.counter("keygate_connections_refused_by_address", help, refused)?;
+        let closed = metrics.total(|worker| &worker.tunnels_closed);
+        let open = metrics.total(|worker| &worker.tunnels_opened).saturating_sub(closed);
+        self.gauge("keygate_tunnels", "WebSockets that are open", open)?;
         let help =
             "Client connections whose PROXY header or TLS handshake was wrong or took too long";
         let not_begun = metrics.total(|worker| &worker.connections_not_begun);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
-use super::cells::Tally;
+use super::cells::{Counter, Gauge, Tally};
 
 /// Statuses that a route tells apart on one worker; all further ones count as `other`.
 const STATUSES: usize = 16;
@@ -72,16 +72,34 @@ impl StatusCells {
     }
 }
 
-/// How one target of an upstream stands.
+/// How one target of an upstream stands. Written where something is made, waited for or gone wrong,
+/// and by no request that goes as it should.
 #[derive(Debug)]
 pub struct TargetMetrics {
     up: AtomicBool,
+    /// How often it was left out because it failed again and again.
+    pub ejections: Counter,
+    /// Requests that failed on it and were sent again.
+    pub retries: Counter,
+    /// Connections to it that are open or being made.
+    pub connections: Gauge,
+    /// Requests that wait until one of its connections is free.
+    pub waiting: Gauge,
+    /// Requests that found too many waiting, or waited in vain.
+    pub overloaded: Counter,
 }
 
 impl Default for TargetMetrics {
     /// A target is up until it is found not to be.
     fn default() -> Self {
-        Self { up: AtomicBool::new(true) }
+        Self {
+            up: AtomicBool::new(true),
+            ejections: Counter::default(),
+            retries: Counter::default(),
+            connections: Gauge::default(),
+            waiting: Gauge::default(),
+            overloaded: Counter::default(),
+        }
     }
 }
 

@@ -52,6 +52,8 @@ pub struct WorkerMetrics {
     pub(super) connections_closed: Tally,
     pub(super) connections_refused: Tally,
     pub(super) connections_refused_by_address: Tally,
+    pub(super) tunnels_opened: Tally,
+    pub(super) tunnels_closed: Tally,
     pub(super) connections_not_begun: Tally,
     pub(super) failed_auth_blocked: Tally,
     pub(super) keys_exposed: Tally,
@@ -71,6 +73,8 @@ impl WorkerMetrics {
             connections_closed: Tally::default(),
             connections_refused: Tally::default(),
             connections_refused_by_address: Tally::default(),
+            tunnels_opened: Tally::default(),
+            tunnels_closed: Tally::default(),
             connections_not_begun: Tally::default(),
             failed_auth_blocked: Tally::default(),
             keys_exposed: Tally::default(),
@@ -122,6 +126,16 @@ impl WorkerMetrics {
     /// A client connection was closed at once because its address has too many.
     pub fn connection_refused_by_address(&self) {
         self.connections_refused_by_address.add(1);
+    }
+
+    /// A WebSocket was switched to.
+    pub fn tunnel_opened(&self) {
+        self.tunnels_opened.add(1);
+    }
+
+    /// A WebSocket has ended.
+    pub fn tunnel_closed(&self) {
+        self.tunnels_closed.add(1);
     }
 
     /// A client connection ended before its first request could come: its PROXY header or its TLS

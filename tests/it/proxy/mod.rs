@@ -2,14 +2,19 @@
 
 mod access_log;
 mod answers;
+mod cors;
 mod credentials;
+mod differential;
+mod expect;
 mod flood;
 mod forward;
 mod limits;
-mod raw;
 mod routes;
 mod streams;
+mod targets;
+mod trailers;
 mod upstreams;
+mod websocket;
 
 use crate::support::{Origin, TestGateway, TestStore};
 

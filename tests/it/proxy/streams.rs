@@ -1,10 +1,14 @@
 //! Bodies on their way: nothing is held back, in either direction.
 
+use std::io::{BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
+use std::thread::{self, JoinHandle};
 
-use super::open;
-use crate::support::{Origin, PATIENCE, Wire};
+use super::{OPEN, open};
+use crate::support::message::{Framing, read_head, read_piece};
+use crate::support::{Origin, PATIENCE, TestGateway, TestStore, Wire};
 
 /// An origin that answers in pieces, each sent when the test says so; it ends when the test does.
 fn told(pieces: Receiver<&'static str>, content_type: &'static str) -> Origin {
@@ -109,6 +113,102 @@ fn a_client_that_leaves_ends_its_request_upstream() {
     assert_eq!(wire.answer_head().0.status, 200);
     drop(wire);
     is_gone.recv_timeout(PATIENCE).expect("the upstream is told that the client has left");
+}
+
+/// MiB that are sent each way: a GiB.
+const LONG: usize = 1_024;
+
+/// A MiB of a body at its place, no two alike.
+fn mib(number: usize) -> Vec<u8> {
+    let word = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+    word.repeat(1024 * 1024 / word.len())
+}
+
+/// Compares a body with what it should be, however it comes.
+#[derive(Default)]
+struct Compared {
+    length: usize,
+    expected: Vec<u8>,
+}
+
+impl Compared {
+    fn add(&mut self, mut piece: &[u8]) {
+        while !piece.is_empty() {
+            let at = self.length % (1024 * 1024);
+            if at == 0 {
+                self.expected = mib(self.length / (1024 * 1024));
+            }
+            let length = piece.len().min(self.expected.len() - at);
+            assert!(piece[..length] == self.expected[at..at + length], "at {}", self.length);
+            self.length += length;
+            piece = &piece[length..];
+        }
+    }
+}
+
+#[test]
+fn a_long_upload_and_download_need_no_memory() {
+    let origin = LongOrigin::start();
+    let config = format!(
+        "[server]\nmax_body = \"2GiB\"\n[upstreams.api]\ntargets = [\"http://{}\"]",
+        origin.address
+    );
+    let gateway = TestGateway::with(TestStore::sqlite()).config(OPEN).config(&config).start();
+    let secret = gateway.key("--name a").secret().to_owned();
+    let before = gateway.peak_memory_kib();
+    let mut wire = Wire::connect(gateway.address());
+    let head = |method: &str, fields: &str| {
+        format!("{method} /a HTTP/1.1\r\nHost: a\r\nX-API-Key: {secret}\r\n{fields}\r\n")
+    };
+    wire.send(head("POST", &format!("Content-Length: {}\r\n", LONG << 20)));
+    for number in 0..LONG {
+        wire.send(mib(number));
+    }
+    assert_eq!(wire.answer().status, 200);
+    wire.send(head("GET", ""));
+    let (answer, mut framing) = wire.answer_head();
+    assert_eq!(answer.status, 200);
+    let mut compared = Compared::default();
+    while let Some(piece) = wire.piece(&mut framing).expect("a piece comes") {
+        compared.add(&piece);
+    }
+    assert_eq!(compared.length, LONG << 20);
+    let more = gateway.peak_memory_kib() - before;
+    assert!(more < 50 * 1024, "{more} KiB more");
+    origin.served.join().expect("the upload was what was sent");
+}
+
+/// An upstream that compares one upload and then answers one download, and keeps nothing: the
+/// scripted one remembers every byte.
+struct LongOrigin {
+    address: SocketAddr,
+    served: JoinHandle<()>,
+}
+
+impl LongOrigin {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("a listener has an address");
+        let serve = move || {
+            let (stream, _) = listener.accept().expect("a connection comes");
+            let mut reader = BufReader::with_capacity(256 * 1024, stream);
+            read_head(&mut reader).expect("a request comes");
+            let (mut compared, mut framing) =
+                (Compared::default(), Framing::Length(LONG as u64 * (1 << 20)));
+            while let Some(piece) = read_piece(&mut reader, &mut framing).expect("a piece comes") {
+                compared.add(&piece);
+            }
+            let mut answer = |head: String| reader.get_mut().write_all(head.as_bytes());
+            answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned()).expect("it is read");
+            read_head(&mut reader).expect("a request comes");
+            let mut answer = |bytes: &[u8]| reader.get_mut().write_all(bytes).expect("it is read");
+            answer(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", LONG << 20).as_bytes());
+            for number in 0..LONG {
+                answer(&mib(number));
+            }
+        };
+        Self { address, served: thread::spawn(serve) }
+    }
 }
 
 #[test]

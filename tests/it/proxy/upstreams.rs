@@ -6,12 +6,13 @@ use super::{OPEN, open};
 use crate::support::{Origin, TestGateway, TestStore, Wire, wire};
 
 /// An address where nobody listens.
-fn nobody() -> SocketAddr {
+pub(super) fn nobody() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     listener.local_addr().expect("a listener has an address")
 }
 
-fn to(targets: &str, settings: &str) -> TestGateway {
+/// A gateway whose one upstream has these targets and settings.
+pub(super) fn to(targets: &str, settings: &str) -> TestGateway {
     TestGateway::with(TestStore::sqlite())
         .config(OPEN)
         .config(&format!("[upstreams.api]\ntargets = [{targets}]\n{settings}"))
@@ -60,20 +61,6 @@ fn a_request_that_no_connection_took_goes_to_the_next_target() {
         assert_eq!(answer.status, 200);
     }
     assert_eq!(origin.count(), 6);
-}
-
-#[test]
-fn several_targets_are_used_in_turn() {
-    let (one, other) = (Origin::start(), Origin::start());
-    let targets = format!("\"http://{}\", \"http://{}\"", one.address(), other.address());
-    let gateway = to(&targets, "");
-    let key = gateway.key("--name a");
-    let mut wire = Wire::connect(gateway.address());
-    for _ in 0..10 {
-        wire.send(crate::support::load::get("/a", key.secret()));
-        assert_eq!(wire.answer().status, 200);
-    }
-    assert_eq!((one.count(), other.count()), (5, 5));
 }
 
 #[test]

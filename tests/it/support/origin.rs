@@ -18,6 +18,8 @@ pub(crate) struct Received {
     pub(crate) fields: Fields,
     /// What has come of the body so far.
     pub(crate) body: Vec<u8>,
+    /// Whether it has come to its end.
+    pub(crate) is_whole: bool,
 }
 
 impl Received {
@@ -93,6 +95,11 @@ impl Origin {
     /// What reached it last.
     pub(crate) fn last(&self) -> Received {
         self.shared.lock().received.last().cloned().expect("a request reached the origin")
+    }
+
+    /// How many requests have reached it whole.
+    pub(crate) fn whole(&self) -> usize {
+        self.shared.lock().received.iter().filter(|request| request.is_whole).count()
     }
 
     /// How many connections were made to it.
@@ -196,7 +203,7 @@ impl<'a> Call<'a> {
         let mut words = line.split(' ').map(str::to_owned);
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let framing = Framing::of_request(&fields);
-        let request = Received { method, target, fields, body: Vec::new() };
+        let request = Received { method, target, fields, body: Vec::new(), is_whole: false };
         let place = reader.get_ref().shared.change(|record| {
             record.received.push(request.clone());
             record.received.len() - 1
@@ -212,14 +219,14 @@ impl<'a> Call<'a> {
 
     /// Reads as much of the body as comes next; `None` behind its end.
     pub(crate) fn read_piece(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let Some(piece) = read_piece(self.reader, &mut self.framing)? else { return Ok(None) };
-        self.request.body.extend_from_slice(&piece);
+        let piece = read_piece(self.reader, &mut self.framing)?;
         let place = self.place;
-        self.reader
-            .get_ref()
-            .shared
-            .change(|record| record.received[place].body.extend_from_slice(&piece));
-        Ok(Some(piece))
+        self.reader.get_ref().shared.change(|record| match &piece {
+            Some(piece) => record.received[place].body.extend_from_slice(piece),
+            None => record.received[place].is_whole = true,
+        });
+        self.request.body.extend_from_slice(piece.as_deref().unwrap_or_default());
+        Ok(piece)
     }
 
     /// Gives a whole answer.

@@ -1,7 +1,7 @@
 //! A client that sends exactly the bytes it is told to.
 
 use std::io::{self, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use super::message::{Framing, read_body, read_head, read_piece};
 use super::{Answer, PATIENCE};
@@ -36,6 +36,11 @@ impl Wire {
         self.reader.get_mut().write_all(bytes.as_ref())
     }
 
+    /// Says that nothing more will be sent, as `nc -N` does.
+    pub(crate) fn finish(&mut self) {
+        self.reader.get_ref().shutdown(Shutdown::Write).expect("the connection is open");
+    }
+
     /// Reads one answer with its body.
     pub(crate) fn answer(&mut self) -> Answer {
         self.try_answer().expect("an answer comes").expect("the connection is not closed first")
@@ -56,6 +61,13 @@ impl Wire {
     /// The next piece of a body that is being read.
     pub(crate) fn piece(&mut self, framing: &mut Framing) -> io::Result<Option<Vec<u8>>> {
         read_piece(&mut self.reader, framing)
+    }
+
+    /// The status line of an interim answer.
+    pub(crate) fn interim(&mut self) -> String {
+        let head = read_head(&mut self.reader).expect("an answer comes");
+        let head = head.expect("the connection is not closed first");
+        String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned()
     }
 
     /// Everything up to the close of the connection.

@@ -1,0 +1,7 @@
+//! One module a target: what it feeds to whom, and what must hold.
+
+pub mod config;
+pub mod head;
+pub mod path;
+pub mod route;
+pub mod secret;

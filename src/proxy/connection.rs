@@ -1,0 +1,208 @@
+//! What the gate, the requests and the sweep know of one client connection.
+
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::task::{Context, Waker};
+
+use http::HeaderValue;
+
+use super::tunnel::Tunnel;
+use crate::domain::{Reason, Refusal};
+
+/// What a connection waits for, for the sweep that ends those that wait too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// The next request.
+    Request,
+    /// The rest of a head, or the first one.
+    Head,
+    /// Nothing from the client: a request is under way.
+    Nothing,
+}
+
+/// One client connection. Lives on one thread.
+pub struct Connection {
+    /// The client's address; an IPv4-mapped one in its IPv4 form.
+    pub client: IpAddr,
+    /// The same as a header's value.
+    pub client_value: HeaderValue,
+    /// Whether it speaks TLS.
+    pub secure: bool,
+    /// Whether it came to the listener that sends everybody to TLS.
+    pub redirected: bool,
+    waiting: Cell<(Waiting, u64)>,
+    /// Since when the client takes no more of its answer.
+    stuck: Cell<Option<u64>>,
+    /// When what the upstream owes is overdue, by the worker's clock; `u64::MAX`: nothing is.
+    deadline: Cell<u64>,
+    task: RefCell<Option<Waker>>,
+    refused: RefCell<Option<(u64, Refusal)>>,
+    served: Cell<u64>,
+    ended: Cell<bool>,
+    tunnel: RefCell<Option<Box<Tunnel>>>,
+    switched: Cell<bool>,
+}
+
+impl Connection {
+    /// A connection that was accepted at `now_ms` and owes its first head.
+    pub fn new(client: IpAddr, now_ms: u64) -> Self {
+        let client = client.to_canonical();
+        let value = HeaderValue::from_str(&client.to_string());
+        Self {
+            client,
+            client_value: value.expect("an address is a header's value"),
+            secure: false,
+            redirected: false,
+            waiting: Cell::new((Waiting::Head, now_ms)),
+            stuck: Cell::new(None),
+            deadline: Cell::new(u64::MAX),
+            task: RefCell::new(None),
+            refused: RefCell::new(None),
+            served: Cell::new(0),
+            ended: Cell::new(false),
+            tunnel: RefCell::default(),
+            switched: Cell::new(false),
+        }
+    }
+
+    /// The same, over TLS or not, to be served or sent there.
+    #[must_use]
+    pub fn over_tls(mut self, secure: bool, redirected: bool) -> Self {
+        (self.secure, self.redirected) = (secure, redirected);
+        self
+    }
+
+    /// What a malformed request gets for an answer: in clear, where TLS is spoken, nothing but that.
+    pub fn refusal(&self, found: Refusal) -> Refusal {
+        if self.redirected { Reason::HttpsRequired.into() } else { found }
+    }
+
+    /// Says what is waited for from now on.
+    pub fn wait_for(&self, waiting: Waiting, now_ms: u64) {
+        self.waiting.set((waiting, now_ms));
+    }
+
+    /// What is waited for, and since when.
+    pub fn waiting(&self) -> (Waiting, u64) {
+        self.waiting.get()
+    }
+
+    /// Says that the client takes no more of its answer, unless that is known.
+    pub fn stick(&self, now_ms: impl FnOnce() -> u64) {
+        if self.stuck.get().is_none() {
+            self.stuck.set(Some(now_ms()));
+        }
+    }
+
+    /// The client takes its answer.
+    pub fn unstick(&self) {
+        self.stuck.set(None);
+    }
+
+    /// Since when the client takes no more of its answer, if so.
+    pub fn stuck_since(&self) -> Option<u64> {
+        self.stuck.get()
+    }
+
+    /// Has the request of that number, counted from 0, find its refusal.
+    pub fn refuse(&self, number: u64, refusal: Refusal) {
+        *self.refused.borrow_mut() = Some((number, refusal));
+    }
+
+    /// Takes note of one more request; the refusal, if its head was refused.
+    pub fn begin_request(&self) -> Option<Refusal> {
+        self.waiting.set((Waiting::Nothing, 0));
+        let number = self.served.get();
+        self.served.set(number + 1);
+        let mut refused = self.refused.borrow_mut();
+        refused.take_if(|(refused, _)| *refused == number).map(|(_, refusal)| refusal)
+    }
+
+    /// Sets when what is awaited is overdue.
+    pub fn set_deadline(&self, at_ms: u64) {
+        self.deadline.set(at_ms);
+    }
+
+    /// Nothing is awaited any more.
+    pub fn clear_deadline(&self) {
+        self.deadline.set(u64::MAX);
+    }
+
+    /// Whether what is awaited is overdue. The sweep wakes the connection's task when it is.
+    pub fn is_overdue(&self, now_ms: u64) -> bool {
+        self.deadline.get() <= now_ms
+    }
+
+    /// Notes the task that everything of this connection runs in.
+    pub fn runs_in(&self, cx: &Context<'_>) {
+        let mut task = self.task.borrow_mut();
+        if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            *task = Some(cx.waker().clone());
+        }
+    }
+
+    /// Has the task look around.
+    pub fn wake(&self) {
+        if let Some(task) = &*self.task.borrow() {
+            task.wake_by_ref();
+        }
+    }
+
+    /// What comes behind the answer that is on its way is no HTTP: the gate lets all of it pass, to
+    /// the tunnel that begins when the answer is written.
+    pub fn switch_to(&self, tunnel: Box<Tunnel>) {
+        self.switched.set(true);
+        *self.tunnel.borrow_mut() = Some(tunnel);
+    }
+
+    /// Whether what comes is a tunnel's.
+    pub fn is_switched(&self) -> bool {
+        self.switched.get()
+    }
+
+    /// The tunnel that was switched to, once.
+    pub fn take_tunnel(&self) -> Option<Box<Tunnel>> {
+        self.tunnel.borrow_mut().take()
+    }
+
+    /// Ends the connection without another word.
+    pub fn end(&self) {
+        self.ended.set(true);
+        self.wake();
+    }
+
+    /// Whether it is to end now.
+    pub fn is_ended(&self) -> bool {
+        self.ended.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Reason;
+
+    #[test]
+    fn a_refusal_is_found_by_its_own_request() {
+        let connection = Connection::new("::ffff:192.0.2.1".parse().unwrap(), 0);
+        connection.refuse(1, Reason::BadRequest.into());
+        assert_eq!(connection.begin_request(), None);
+        assert!(connection.begin_request().is_some());
+        assert_eq!(connection.begin_request(), None);
+        assert_eq!(connection.client.to_string(), "192.0.2.1");
+    }
+
+    #[test]
+    fn a_request_under_way_owes_nothing_and_a_stuck_answer_is_stuck_since_it_first_was() {
+        let connection = Connection::new("192.0.2.1".parse().unwrap(), 7);
+        assert_eq!(connection.waiting(), (Waiting::Head, 7));
+        connection.wait_for(Waiting::Request, 8);
+        connection.begin_request();
+        assert_eq!(connection.waiting().0, Waiting::Nothing);
+        connection.stick(|| 9);
+        connection.stick(|| 10);
+        assert_eq!(connection.stuck_since(), Some(9));
+        connection.unstick();
+        assert_eq!(connection.stuck_since(), None);
+    }
+}
