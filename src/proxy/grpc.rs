@@ -40,7 +40,10 @@ fn status(reason: Reason) -> u16 {
     match reason {
         Reason::BadRequest | Reason::ExpectationFailed => 3,
         Reason::UpstreamTimeout => 4,
-        Reason::MissingScope | Reason::IpNotAllowed | Reason::EnvironmentNotAllowed => 7,
+        Reason::MissingScope
+        | Reason::IpNotAllowed
+        | Reason::EnvironmentNotAllowed
+        | Reason::HttpsRequired => 7,
         Reason::BudgetExceeded
         | Reason::CreditsExhausted
         | Reason::RateLimited

@@ -31,6 +31,7 @@ pub mod plan;
 pub mod probe;
 pub mod protocol;
 pub mod proxy_protocol;
+pub mod redirect;
 pub mod respond;
 pub mod route;
 pub mod serve;

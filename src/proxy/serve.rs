@@ -78,6 +78,7 @@ pub async fn serve(
 ) -> Result<Response<Outgoing>, Infallible> {
     let adopted = worker.adopted();
     let (sender, refused) = sender(&request, &connection, &adopted, refused);
+    let refused = refused.map(|refusal| connection.refusal(refusal));
     let trace = Trace::new(request.headers(), sender.believed, rand::rng().random());
     let has_body = !request.body().is_end_stream();
     let dialect = Dialect::of(&request);
@@ -153,7 +154,8 @@ fn refuse(
     if counts_against_address(reason) {
         worker.auth().failed(&adopted.plan.rules, meter.sender().address, now);
     }
-    let malformed = matches!(reason, Reason::BadRequest | Reason::HeadersTooLarge);
+    let malformed =
+        matches!(reason, Reason::BadRequest | Reason::HeadersTooLarge | Reason::HttpsRequired);
     let unread = has_body && !meter.upload().is_done();
     let close = dialect == Dialect::Http1 && (malformed || unread);
     let answers = &adopted.plan.answers;

@@ -99,7 +99,10 @@ impl Exposition<'_> {
         self.gauge("keygate_argon2_queue", help, metrics.argon2_queue.read())?;
         let help = "Requests refused because their address has had too many 401s";
         let blocked = metrics.total(|worker| &worker.failed_auth_blocked);
-        self.counter("keygate_failed_auth_blocked", help, blocked)
+        self.counter("keygate_failed_auth_blocked", help, blocked)?;
+        let help = "Keys that were sent in clear to server.redirect_http";
+        let exposed = metrics.total(|worker| &worker.keys_exposed);
+        self.counter("keygate_keys_exposed", help, exposed)
     }
 
     fn store(&mut self, metrics: &Metrics) -> fmt::Result {
@@ -174,6 +177,9 @@ impl Exposition<'_> {
         let help = "Client connections closed at once because of server.max_connections";
         let refused = metrics.total(|worker| &worker.connections_refused);
         self.counter("keygate_connections_refused", help, refused)?;
+        let help = "Client connections closed at once because their address had a quarter of all";
+        let refused = metrics.total(|worker| &worker.connections_refused_by_address);
+        self.counter("keygate_connections_refused_by_address", help, refused)?;
         let closed = metrics.total(|worker| &worker.tunnels_closed);
         let open = metrics.total(|worker| &worker.tunnels_opened).saturating_sub(closed);
         self.gauge("keygate_tunnels", "WebSockets that are open", open)?;
