@@ -46,11 +46,23 @@ impl Connection {
     pub fn new(client: IpAddr, now_ms: u64) -> Self {
         let client = client.to_canonical();
         let value = HeaderValue::from_str(&client.to_string());
+        let value = value.expect("an address is a header's value");
+        Self::waiting_for((Waiting::Head, now_ms), client, value)
+    }
+
+    /// What a connection is to its request, for one of several at a time (HTTP/2), begun at `now_ms`.
+    #[must_use]
+    pub fn stream(&self, now_ms: u64) -> Self {
+        Self::waiting_for((Waiting::Nothing, now_ms), self.client, self.client_value.clone())
+            .over_tls(self.secure)
+    }
+
+    fn waiting_for(waiting: (Waiting, u64), client: IpAddr, client_value: HeaderValue) -> Self {
         Self {
             client,
-            client_value: value.expect("an address is a header's value"),
+            client_value,
             secure: false,
-            waiting: Cell::new((Waiting::Head, now_ms)),
+            waiting: Cell::new(waiting),
             stuck: Cell::new(None),
             deadline: Cell::new(u64::MAX),
             task: RefCell::new(None),

@@ -152,9 +152,10 @@ fn to_upstream(
         },
     );
     parts.uri = upstream_uri(&parts.uri, decided.path, decided.route.strip);
-    parts.version = Version::HTTP_11;
+    let version = std::mem::replace(&mut parts.version, Version::HTTP_11);
     parts.extensions.clear();
-    let body = ClientBody::new(body, decided.route.max_body, trailers, Rc::clone(meter.upload()));
+    let max = decided.route.max_body;
+    let body = ClientBody::new(body, version, max, trailers, Rc::clone(meter.upload()));
     Request::from_parts(parts, body)
 }
 

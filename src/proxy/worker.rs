@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
@@ -31,7 +31,9 @@ use super::connection::{Connection, Waiting};
 use super::edge::{self, Stream};
 use super::gate::Gate;
 use super::handle::handle;
+use super::http2;
 use super::plan::PlanSource;
+use super::protocol::{self, Protocol};
 use super::serve::{Handler, serve};
 use super::tunnel::FAREWELL;
 use crate::auth::Authenticator;
@@ -155,6 +157,21 @@ impl Worker {
         self.cut_at_ms.set(self.now_ms() + left.as_millis() as u64);
         self.draining.set(true);
         self.wake_all();
+    }
+
+    /// What a request's head may measure.
+    pub(super) fn max_header_bytes(&self) -> usize {
+        self.adopted.borrow().plan.config.server.max_header_bytes
+    }
+
+    /// Whether nothing new is taken any more.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Has the sweep look after a connection for as long as it lasts.
+    pub(super) fn look_after(&self, connection: &Rc<Connection>) {
+        self.connections.borrow_mut().push(Rc::downgrade(connection));
     }
 
     /// Wakes or ends what has waited too long, and closes idle upstream connections.
@@ -318,7 +335,7 @@ async fn begin(
     };
     let connection = Connection::new(opened.client, accepted_ms);
     let connection = Rc::new(connection.over_tls(opened.stream.is_tls()));
-    worker.connections.borrow_mut().push(Rc::downgrade(&connection));
+    worker.look_after(&connection);
     Some((opened.stream, connection))
 }
 
@@ -328,7 +345,52 @@ async fn serve_connection(place: Place, stream: TcpStream, peer: IpAddr, handler
     // Without it answers are only slower.
     let _ = stream.set_nodelay(true);
     let Some((stream, connection)) = begin(&worker, stream, peer).await else { return };
-    let max_head = worker.adopted.borrow().plan.config.server.max_header_bytes;
+    let negotiated = stream.alpn().and_then(Protocol::from_alpn);
+    serve_stream(worker, stream, negotiated, connection, handler).await;
+}
+
+/// Serves a stream in the protocol that its first bytes tell. Where another one was `negotiated` for
+/// it, it is closed.
+async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
+    worker: Rc<Worker>,
+    stream: S,
+    negotiated: Option<Protocol>,
+    connection: Rc<Connection>,
+    handler: impl Handler,
+) {
+    let told = unless_ended(&connection, protocol::tell(stream)).await;
+    // How a connection broke is its client's business.
+    let Some(Ok((protocol, stream))) = told else { return };
+    match protocol {
+        _ if negotiated.is_some_and(|negotiated| negotiated != protocol) => {}
+        Protocol::Http1 => serve_http1(worker, stream, connection, handler).await,
+        // Boxed, so that a connection of HTTP/1.1 has not its room as well.
+        Protocol::Http2 => {
+            Box::pin(http2::serve_stream(worker, stream, connection, handler)).await;
+        }
+    }
+}
+
+/// What a future gives, unless the sweep ends the connection first.
+async fn unless_ended<T>(connection: &Connection, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        connection.runs_in(cx);
+        if connection.is_ended() {
+            return Poll::Ready(None);
+        }
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin>(
+    worker: Rc<Worker>,
+    stream: S,
+    connection: Rc<Connection>,
+    handler: impl Handler,
+) {
+    let max_head = worker.max_header_bytes();
     let clock = Rc::clone(&worker);
     let gate = Gate::new(stream, Rc::clone(&connection), max_head, move || clock.now_ms());
     let service = service_fn(|request| {
@@ -343,19 +405,15 @@ async fn serve_connection(place: Place, stream: TcpStream, peer: IpAddr, handler
         .max_buf_size(READ_BUFFER.max(max_head + READ_BUFFER))
         .serve_connection(TokioIo::new(gate), service);
     let mut told = false;
-    let ended = poll_fn(|cx| {
-        connection.runs_in(cx);
-        if connection.is_ended() {
-            return Poll::Ready(false);
-        }
-        if worker.draining.get() && !told {
+    let ending = poll_fn(|cx| {
+        if worker.is_draining() && !told {
             told = true;
             Pin::new(&mut serving).graceful_shutdown();
         }
-        // How a connection broke is its client's business.
-        Pin::new(&mut serving).poll(cx).map(|ended| ended.is_ok())
+        Pin::new(&mut serving).poll(cx)
     });
-    let ended_well = ended.await;
+    // How a connection broke is its client's business.
+    let ended_well = matches!(unless_ended(&connection, ending).await, Some(Ok(())));
     let (tunnel, parts) = (connection.take_tunnel(), serving.into_parts());
     let mut gate = parts.io.into_inner();
     match tunnel {

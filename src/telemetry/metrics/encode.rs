@@ -14,8 +14,8 @@ use prometheus_client::registry::Registry;
 
 use super::cells::{Bounds, CHANGE_BOUNDS, OVERHEAD_BOUNDS, REQUEST_BOUNDS, Reading};
 use super::{
-    Counter, Histogram, KeyTableResult, Metrics, Source, TargetLabel, TargetMetrics, WorkerMetrics,
-    lock,
+    Counter, Histogram, Http2Cut, KeyTableResult, Metrics, Source, TargetLabel, TargetMetrics,
+    WorkerMetrics, lock,
 };
 use crate::domain::Reason;
 
@@ -181,6 +181,12 @@ impl Exposition<'_> {
             "Client connections whose PROXY header or TLS handshake was wrong or took too long";
         let not_begun = metrics.total(|worker| &worker.connections_not_begun);
         self.counter("keygate_connections_not_begun", help, not_begun)?;
+        let help = "HTTP/2 connections cut off because their client abused the protocol";
+        let mut family = self.family("keygate_http2_connections_cut", help, MetricType::Counter)?;
+        for cause in Http2Cut::ALL {
+            let count = metrics.total(|worker| &worker.http2_cut[cause as usize]);
+            count_with(&mut family, &[("cause", cause.name())], count)?;
+        }
         let help = "Bytes of request bodies";
         let bytes_in = metrics.total(|worker| &worker.bytes_in);
         self.counter("keygate_request_body_bytes", help, bytes_in)?;
