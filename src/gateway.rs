@@ -28,6 +28,7 @@ use crate::config::reload::Watch;
 use crate::config::{Config, Environment, LoadedConfig, Problem, StoreLocation};
 use crate::domain::Clock;
 use crate::key::hash::DigestKey;
+use crate::limit::ConnectionCounts;
 use crate::proxy::plan::Plan;
 use crate::proxy::probe::Probers;
 use crate::proxy::worker::{self, Order, Shared};
@@ -49,6 +50,7 @@ pub struct Gateway {
     orders: watch::Sender<Order>,
     workers: Vec<JoinHandle<()>>,
     data_addresses: Vec<SocketAddr>,
+    redirect_address: Option<SocketAddr>,
     admin_address: SocketAddr,
     stop_admin: oneshot::Sender<()>,
     background: Vec<AbortHandle>,
@@ -82,14 +84,17 @@ impl Gateway {
             AccessLog::start(&config.access_log, Arc::clone(&metrics)).with_context(|| {
                 format!("the access log {:?} cannot be opened", config.access_log.output)
             })?;
+        let listeners = Listeners::bind(&config)?;
         let tls = config.server.tls.clone().map(TlsServer::new).transpose()?;
         let shared = Arc::new(Shared {
+            https_port: listeners.data_addresses[0].port(),
             tls: ArcSwapOption::new(tls.as_ref().map(|tls| Arc::clone(tls.config()))),
             generation: AtomicU64::new(plan.generation),
             plan: ArcSwap::from_pointee(plan),
             auth: Authenticator::new(Arc::clone(&sync), pool, digests),
             metrics: Arc::clone(&metrics),
             access_log,
+            connections_by_address: ConnectionCounts::default(),
             open_connections: AtomicUsize::new(0),
         });
         read_counters(&metrics, &sync, &store);
@@ -98,7 +103,6 @@ impl Gateway {
             store: Arc::clone(&store),
             draining: AtomicBool::new(false),
         });
-        let listeners = Listeners::bind(&config)?;
         let background = start_background(synchroniser, &sync, store);
         // With the store in reach, the first request finds it followed already.
         sync.settled().await;
@@ -109,12 +113,13 @@ impl Gateway {
         let watch = Watch::new(&loaded, environment);
         let mut probers = Probers::default();
         probers.follow(&shared.plan.load());
-        let reloader = Reloader { control: Arc::clone(&control), watch, config, probers, tls };
+        let reloader = Reloader { control: Arc::clone(&control), watch, config, tls, probers };
         Ok(Self {
             control,
             orders,
             workers,
             data_addresses: listeners.data_addresses,
+            redirect_address: listeners.redirect_address,
             admin_address: listeners.admin_address,
             stop_admin,
             background,
@@ -125,6 +130,11 @@ impl Gateway {
     /// Where the data plane listens.
     pub fn data_addresses(&self) -> &[SocketAddr] {
         &self.data_addresses
+    }
+
+    /// Where clients are sent from to TLS, if anywhere.
+    pub fn redirect_address(&self) -> Option<SocketAddr> {
+        self.redirect_address
     }
 
     /// Where health and metrics are asked.
@@ -211,32 +221,45 @@ fn read_counters(metrics: &Metrics, sync: &Arc<Sync>, store: &Arc<dyn Store>) {
 /// Sockets that listen, before anything serves on them.
 struct Listeners {
     /// A set for each worker.
-    data: Vec<Vec<TcpListener>>,
+    data: Vec<worker::Listeners>,
     data_addresses: Vec<SocketAddr>,
+    redirect_address: Option<SocketAddr>,
     admin: TcpListener,
     admin_address: SocketAddr,
 }
 
 impl Listeners {
     fn bind(config: &Config) -> anyhow::Result<Self> {
-        let mut data: Vec<Vec<TcpListener>> = Vec::new();
-        data.resize_with(config.server.workers, Vec::new);
+        let mut data: Vec<worker::Listeners> = Vec::new();
+        let none = || worker::Listeners { serve: Vec::new(), redirect: None };
+        data.resize_with(config.server.workers, none);
         let mut data_addresses = Vec::new();
         for address in &config.server.listen {
-            // The first listener takes the port where it is 0, the others share it.
-            let mut address = *address;
-            for worker in &mut data {
-                let listener = listen(address, true).with_context(|| cannot_listen(address))?;
-                address = listener.local_addr()?;
-                worker.push(listener);
-            }
-            data_addresses.push(address);
+            data_addresses.push(shared(*address, &mut data, |worker, it| worker.serve.push(it))?);
         }
+        let redirect =
+            |address| shared(address, &mut data, |worker, it| worker.redirect = Some(it));
+        let redirect_address = config.server.redirect_http.map(redirect).transpose()?;
         let admin = listen(config.admin_listen, false)
             .with_context(|| cannot_listen(config.admin_listen))?;
         let admin_address = admin.local_addr()?;
-        Ok(Self { data, data_addresses, admin, admin_address })
+        Ok(Self { data, data_addresses, redirect_address, admin, admin_address })
     }
+}
+
+/// A listener for each worker on one address. The first takes the port where it is 0, the others
+/// share it.
+fn shared(
+    mut address: SocketAddr,
+    workers: &mut [worker::Listeners],
+    give: impl Fn(&mut worker::Listeners, TcpListener),
+) -> anyhow::Result<SocketAddr> {
+    for worker in workers {
+        let listener = listen(address, true).with_context(|| cannot_listen(address))?;
+        address = listener.local_addr()?;
+        give(worker, listener);
+    }
+    Ok(address)
 }
 
 fn cannot_listen(address: SocketAddr) -> String {
@@ -320,7 +343,7 @@ async fn flush_uses(sync: &Sync, store: &dyn Store) {
 
 fn start_workers(
     shared: &Arc<Shared>,
-    listeners: Vec<Vec<TcpListener>>,
+    listeners: Vec<worker::Listeners>,
     orders: &watch::Receiver<Order>,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
     let start = |(index, listeners)| {
@@ -336,7 +359,7 @@ fn start_workers(
 fn run_worker(
     index: usize,
     shared: Arc<Shared>,
-    listeners: Vec<TcpListener>,
+    listeners: worker::Listeners,
     orders: watch::Receiver<Order>,
 ) {
     let served = Builder::new_current_thread()
@@ -363,9 +386,9 @@ struct Reloader {
     watch: Watch,
     /// What the parts that can't be changed while they run were started with.
     config: Arc<Config>,
-    probers: Probers,
     /// The listeners' certificates.
     tls: Option<TlsServer>,
+    probers: Probers,
 }
 
 impl Reloader {
@@ -466,6 +489,7 @@ impl Refused {
 fn needs_restart(running: &Config, new: &Config) -> Vec<&'static str> {
     [
         ("server.listen", running.server.listen != new.server.listen),
+        ("server.redirect_http", running.server.redirect_http != new.server.redirect_http),
         ("server.workers", running.server.workers != new.server.workers),
         ("admin.listen", running.admin_listen != new.admin_listen),
         ("store.url", running.store != new.store),

@@ -20,10 +20,12 @@ pub mod proxy {
     //! Of the data plane, what takes bytes apart.
 
     pub mod chunks;
+    pub mod client_address;
     pub mod head;
     pub mod matcher;
     pub mod messages;
     pub mod path;
+    pub mod proxy_protocol;
 }
 #[path = "../../src/telemetry/access"]
 pub mod telemetry {
@@ -33,17 +35,20 @@ pub mod telemetry {
 }
 
 mod targets;
+pub mod tls;
 
 /// A target's name, which is also that of its directory under `corpus`, and what it does to bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 7] = [
     ("secret", targets::secret::check),
     ("head", targets::head::check),
     ("path", targets::path::check),
     ("route", targets::route::check),
     ("config", targets::config::check),
+    ("proxy_protocol", targets::proxy_protocol::check),
+    ("forwarded", targets::forwarded::check),
 ];
 
 /// The target of that name.

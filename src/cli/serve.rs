@@ -1,7 +1,5 @@
 //! `serve`: the gateway, until it is told to stop.
 
-use std::net::SocketAddr;
-
 use super::failure::Result;
 use super::output::say;
 use super::session::Session;
@@ -26,17 +24,19 @@ pub(crate) async fn run(globals: &Globals) -> Result {
     telemetry::log::init(environment.get(LOG_FILTER))?;
     let gateway = Gateway::start(loaded.clone(), environment, Clock::system()).await?;
     let scheme = if loaded.config.server.tls.is_some() { "https" } else { "http" };
-    say(&standing(scheme, gateway.data_addresses(), gateway.admin_address()))?;
+    say(&standing(scheme, &gateway))?;
     let first_key = tokio::spawn(say_how_to_mint_the_first_key(loaded));
     gateway.run_until_stopped().await?;
     first_key.abort();
     Ok(())
 }
 
-fn standing(scheme: &str, data: &[SocketAddr], admin: SocketAddr) -> String {
-    let data = data.iter().map(|address| format!("listening on {scheme}://{address} (data plane)"));
-    let admin = std::iter::once(format!("listening on http://{admin} (admin)"));
-    data.chain(admin).collect::<Vec<_>>().join("\n")
+fn standing(scheme: &str, gateway: &Gateway) -> String {
+    let line = |scheme: &str, address, what| format!("listening on {scheme}://{address} ({what})");
+    let data = gateway.data_addresses().iter().map(|address| line(scheme, *address, "data plane"));
+    let redirect = gateway.redirect_address().map(|address| line("http", address, "to https"));
+    let admin = line("http", gateway.admin_address(), "admin");
+    data.chain(redirect).chain([admin]).collect::<Vec<_>>().join("\n")
 }
 
 /// A store out of reach is the gateway's to tell of; here it only means that there is nothing to

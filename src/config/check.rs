@@ -10,6 +10,7 @@ mod routes;
 mod upstreams;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::thread;
@@ -65,6 +66,7 @@ fn server(server: &Table, complaints: &mut Complaints<'_>) -> Server {
         max_connections: server.count("max_connections") as usize,
         trusted_proxies: server.words("trusted_proxies").iter().filter_map(range).collect(),
         tls: files::server_tls(server),
+        redirect_http: redirect_http(server, complaints),
         proxy_protocol: server.bool("proxy_protocol"),
     }
 }
@@ -99,6 +101,31 @@ fn check_tls(server: &Table, complaints: &mut Complaints<'_>) {
         let hint = "give `cert` and `key`, or `certificates` with several of both".to_owned();
         complaints.problem_with_hint(at, problem, hint);
     }
+}
+
+/// An address, or none.
+fn redirect_http(server: &Table, complaints: &mut Complaints<'_>) -> Option<SocketAddr> {
+    let word = server.text("redirect_http");
+    if word.text.is_empty() {
+        return None;
+    }
+    let address = word.text.parse().ok();
+    if address.is_none() {
+        complaints.problem(
+            word.at,
+            "`server.redirect_http` must be an IP address with a port, such as \"0.0.0.0:80\"",
+        );
+    }
+    if server.node("tls").is_none() {
+        let problem = "`server.redirect_http` needs `server.tls`, to which it sends";
+        complaints.problem(word.at, problem);
+    }
+    if address
+        .is_some_and(|it: SocketAddr| it.port() != 0 && server.addresses("listen").contains(&it))
+    {
+        complaints.problem(word.at, "this address is listened on twice");
+    }
+    address
 }
 
 /// The table of settings has complained of what is none.

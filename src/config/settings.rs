@@ -114,9 +114,9 @@ const SERVER: &[Setting] = &[
         "redirect_http",
         One(Text),
         r#""""#,
-        "Address of a plain listener that answers 308 to https; empty for none.",
-    )
-    .later(),
+        "Address of a plain listener that answers nothing but 308 to https, on the port of the \
+         first `listen`, and reports the keys that come in clear. Empty for none.",
+    ),
     Setting::default(
         "header_timeout",
         One(LONGER_THAN_ZERO),
@@ -151,7 +151,8 @@ const SERVER: &[Setting] = &[
         "max_connections",
         One(Integer { least: 1, most: 10_000_000 }),
         "10000",
-        "Client connections at once, over all workers.",
+        "Client connections at once, over all workers. One address, unless it is a trusted proxy's, \
+         has at most a quarter of them, and never less than 100.",
     ),
 ];
 

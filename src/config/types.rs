@@ -1,7 +1,7 @@
 //! The checked configuration: what the rest of keygate reads, complete and without places.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -65,10 +65,25 @@ pub struct Server {
     pub max_connections: usize,
     /// Certificates, where clients speak TLS.
     pub tls: Option<ServerFiles>,
+    /// Where a listener in clear sends everybody to TLS; only with [`Self::tls`].
+    pub redirect_http: Option<SocketAddr>,
     /// Whose word about their clients is believed.
     pub trusted_proxies: Vec<AddressRange>,
     /// Whether those begin every connection with a header of the PROXY protocol.
     pub proxy_protocol: bool,
+}
+
+impl Server {
+    /// Whether an address is a trusted proxy's.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|range| range.contains(address))
+    }
+
+    /// Connections that one address may have, other than a trusted proxy's: a quarter of all, so
+    /// that it takes several to keep others out, and at least 100, the places of a busy machine.
+    pub fn max_connections_per_address(&self) -> usize {
+        (self.max_connections / 4).max(100)
+    }
 }
 
 /// `store.url` taken apart.

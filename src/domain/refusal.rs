@@ -69,6 +69,8 @@ reasons! {
     RateLimited = "rate_limited", 429, "rate_limited", "Too many requests";
     /// The request is malformed or ambiguous.
     BadRequest = "bad_request", 400, "bad_request", "Bad request: {detail}";
+    /// It came in clear and where it should have gone can't be told.
+    HttpsRequired = "https_required", 403, "forbidden", "Use https";
     /// No route has the path.
     RouteNotFound = "route_not_found", 404, "not_found", "No such route";
     /// The path's routes do not have the method.

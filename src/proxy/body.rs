@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::HeaderName;
+use http::{HeaderName, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -23,6 +23,7 @@ pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Upload {
     bytes: Cell<u64>,
     done: Cell<bool>,
+    moved: Cell<bool>,
     fault: Cell<Option<Fault>>,
 }
 
@@ -41,6 +42,11 @@ impl Upload {
     /// So much more was read of what the client sends through a tunnel.
     pub fn add(&self, bytes: u64) {
         self.bytes.set(self.bytes.get() + bytes);
+    }
+
+    /// Whether any of it was read since this was last asked.
+    pub fn has_moved(&self) -> bool {
+        self.moved.take()
     }
 
     /// Whether the whole of it was read.
@@ -64,21 +70,36 @@ pub struct ClientBody {
     inner: Option<Incoming>,
     left: u64,
     trailers: Box<[HeaderName]>,
+    /// Over HTTP/2 a client may break its body off in a way that the library takes for its end.
+    says_end: bool,
     upload: Rc<Upload>,
 }
 
 impl ClientBody {
-    /// Bounds a body to `max` bytes and its trailers to these.
-    pub fn new(inner: Incoming, max: u64, trailers: Box<[HeaderName]>, upload: Rc<Upload>) -> Self {
+    /// Bounds the body of a request in that version to `max` bytes and its trailers to these.
+    pub fn new(
+        inner: Incoming,
+        version: Version,
+        max: u64,
+        trailers: Box<[HeaderName]>,
+        upload: Rc<Upload>,
+    ) -> Self {
         let empty = inner.is_end_stream();
         upload.done.set(empty);
-        Self { inner: (!empty).then_some(inner), left: max, trailers, upload }
+        let says_end = version == Version::HTTP_2;
+        Self { inner: (!empty).then_some(inner), left: max, trailers, says_end, upload }
     }
 
     /// No body, for a request that had none and is made once more.
     #[must_use]
     pub fn empty_again(&self) -> Self {
-        Self { inner: None, left: 0, trailers: Box::default(), upload: Rc::clone(&self.upload) }
+        Self {
+            inner: None,
+            left: 0,
+            trailers: Box::default(),
+            says_end: false,
+            upload: Rc::clone(&self.upload),
+        }
     }
 
     /// Of trailers, those that may pass. They are the last of a body, and not always asked for more.
@@ -110,6 +131,9 @@ impl Body for ClientBody {
         loop {
             let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
             let frame = match ready!(Pin::new(inner).poll_frame(cx)) {
+                None if self.says_end && !self.is_end_stream() => {
+                    return self.fail(Fault::Broken, "the client took its request back".into());
+                }
                 None => {
                     self.upload.done.set(true);
                     return Poll::Ready(None);
@@ -130,6 +154,7 @@ impl Body for ClientBody {
             };
             self.left = left;
             self.upload.bytes.set(self.upload.bytes.get() + length);
+            self.upload.moved.set(true);
             self.upload.done.set(self.is_end_stream());
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }

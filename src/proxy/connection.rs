@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use http::HeaderValue;
 
 use super::tunnel::Tunnel;
-use crate::domain::Refusal;
+use crate::domain::{Reason, Refusal};
 
 /// What a connection waits for, for the sweep that ends those that wait too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Connection {
     pub client_value: HeaderValue,
     /// Whether it speaks TLS.
     pub secure: bool,
+    /// Whether it came to the listener that sends everybody to TLS.
+    pub redirected: bool,
     waiting: Cell<(Waiting, u64)>,
     /// Since when the client takes no more of its answer.
     stuck: Cell<Option<u64>>,
@@ -46,11 +48,24 @@ impl Connection {
     pub fn new(client: IpAddr, now_ms: u64) -> Self {
         let client = client.to_canonical();
         let value = HeaderValue::from_str(&client.to_string());
+        let value = value.expect("an address is a header's value");
+        Self::waiting_for((Waiting::Head, now_ms), client, value)
+    }
+
+    /// What a connection is to its request, for one of several at a time (HTTP/2), begun at `now_ms`.
+    #[must_use]
+    pub fn stream(&self, now_ms: u64) -> Self {
+        Self::waiting_for((Waiting::Nothing, now_ms), self.client, self.client_value.clone())
+            .over_tls(self.secure, self.redirected)
+    }
+
+    fn waiting_for(waiting: (Waiting, u64), client: IpAddr, client_value: HeaderValue) -> Self {
         Self {
             client,
-            client_value: value.expect("an address is a header's value"),
+            client_value,
             secure: false,
-            waiting: Cell::new((Waiting::Head, now_ms)),
+            redirected: false,
+            waiting: Cell::new(waiting),
             stuck: Cell::new(None),
             deadline: Cell::new(u64::MAX),
             task: RefCell::new(None),
@@ -62,11 +77,16 @@ impl Connection {
         }
     }
 
-    /// The same, over TLS or not.
+    /// The same, over TLS or not, to be served or sent there.
     #[must_use]
-    pub fn over_tls(mut self, secure: bool) -> Self {
-        self.secure = secure;
+    pub fn over_tls(mut self, secure: bool, redirected: bool) -> Self {
+        (self.secure, self.redirected) = (secure, redirected);
         self
+    }
+
+    /// What a malformed request gets for an answer: in clear, where TLS is spoken, nothing but that.
+    pub fn refusal(&self, found: Refusal) -> Refusal {
+        if self.redirected { Reason::HttpsRequired.into() } else { found }
     }
 
     /// Says what is waited for from now on.

@@ -41,35 +41,20 @@ impl Stream {
     }
 }
 
-/// A connection that is ready for its first request.
-pub struct Opened {
-    /// Its bytes from here on.
-    pub stream: Stream,
-    /// Who connected: the socket's peer or, where a trusted proxy says so, whom it speaks for.
-    pub client: IpAddr,
+/// Who connected: the socket's peer or, where a trusted proxy says so, whom it speaks for.
+pub async fn client(stream: &mut TcpStream, peer: IpAddr, server: &Server) -> io::Result<IpAddr> {
+    if !server.proxy_protocol || !server.trusts(peer) {
+        return Ok(peer);
+    }
+    // Boxed, as below: an ordinary connection's task has no room for what it never does.
+    Ok(Box::pin(read_header(stream)).await?.unwrap_or(peer))
 }
 
-/// Reads what comes before the first request. `tls`: what the listener speaks, if not in clear.
-pub async fn open(
-    mut stream: TcpStream,
-    peer: IpAddr,
-    server: &Server,
-    tls: Option<Arc<ServerConfig>>,
-) -> io::Result<Opened> {
-    let trusted = || server.trusted_proxies.iter().any(|range| range.contains(peer));
-    let mut client = peer;
-    if server.proxy_protocol && trusted() {
-        // Boxed, as below: an ordinary connection's task has no room for what it never does.
-        client = Box::pin(read_header(&mut stream)).await?.unwrap_or(peer);
-    }
-    let stream = match tls {
-        None => Stream::Plain(stream),
-        Some(tls) => {
-            let handshake = Box::pin(TlsAcceptor::from(tls).accept(stream));
-            Stream::Tls(Box::new(handshake.await?))
-        }
-    };
-    Ok(Opened { stream, client })
+/// Its bytes from here on; in clear where the listener speaks no TLS.
+pub async fn open(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> io::Result<Stream> {
+    let Some(tls) = tls else { return Ok(Stream::Plain(stream)) };
+    let handshake = Box::pin(TlsAcceptor::from(tls).accept(stream));
+    Ok(Stream::Tls(Box::new(handshake.await?)))
 }
 
 /// Reads a header of the PROXY protocol and not a byte more.

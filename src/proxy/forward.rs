@@ -154,9 +154,10 @@ fn to_upstream(
         },
     );
     parts.uri = upstream_uri(&parts.uri, decided.path, decided.route.strip);
-    parts.version = Version::HTTP_11;
+    let version = std::mem::replace(&mut parts.version, Version::HTTP_11);
     parts.extensions.clear();
-    let body = ClientBody::new(body, decided.route.max_body, trailers, Rc::clone(meter.upload()));
+    let max = decided.route.max_body;
+    let body = ClientBody::new(body, version, max, trailers, Rc::clone(meter.upload()));
     Request::from_parts(parts, body)
 }
 
@@ -247,7 +248,7 @@ async fn send(
         let again = may_be_stale.then(|| Again::of(&request)).flatten();
         let untouched = lease.is_shared().then(|| Again::without_body(&request)).flatten();
         let reused = lease.idle_ms.is_some();
-        let sent = in_time(lease.send(request), meter).await;
+        let sent = in_time(lease.send(request), sending.timeout_ms, meter).await;
         let mut error = match sent {
             None => return Err(Failure::Overdue),
             Some(Ok(response)) => return Ok((response, lease)),
@@ -277,17 +278,23 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// What a future gives before the connection's deadline; `None` when that passes first.
-async fn in_time<T>(future: impl Future<Output = T>, meter: &Meter) -> Option<T> {
+/// What a future gives before the connection's deadline; `None` when that passes first. The deadline
+/// moves as long as the client's body does: the time is the upstream's, not the upload's.
+async fn in_time<T>(future: impl Future<Output = T>, timeout_ms: u64, meter: &Meter) -> Option<T> {
     let mut future = pin!(future);
     std::future::poll_fn(|cx| {
         if let Poll::Ready(value) = future.as_mut().poll(cx) {
             return Poll::Ready(Some(value));
         }
-        if meter.connection().is_overdue(meter.worker().now_ms()) {
-            return Poll::Ready(None);
+        let now_ms = meter.worker().now_ms();
+        if !meter.connection().is_overdue(now_ms) {
+            return Poll::Pending;
         }
-        Poll::Pending
+        if meter.upload().has_moved() {
+            meter.connection().set_deadline(now_ms + timeout_ms);
+            return Poll::Pending;
+        }
+        Poll::Ready(None)
     })
     .await
 }

@@ -164,7 +164,7 @@ fn check_host(host: Option<&[u8]>, http_11: bool) -> Result<(), Refusal> {
 }
 
 /// `uri-host [ ":" port ]` of RFC 3986 without percent-escapes, which no host name has.
-fn is_host(host: &[u8]) -> bool {
+pub fn is_host(host: &[u8]) -> bool {
     let part = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(b);
     let (name, digits) = match host.iter().rposition(|b| *b == b':') {
         Some(colon) if !host.ends_with(b"]") => (&host[..colon], &host[colon + 1..]),
@@ -179,7 +179,7 @@ fn is_host(host: &[u8]) -> bool {
 
 /// The forms of RFC 9112 section 3.2, of bytes that the HTTP library takes and takes nothing off.
 /// Which of them a path may have is [`super::path`]'s to say.
-fn check_target(method: &str, target: &[u8]) -> Result<(), Refusal> {
+pub fn check_target(method: &str, target: &[u8]) -> Result<(), Refusal> {
     if target.len() > MAX_PART {
         return Err(Reason::HeadersTooLarge.into());
     }

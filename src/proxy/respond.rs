@@ -159,6 +159,7 @@ fn own_header(refusal: &Refusal) -> Option<(HeaderName, HeaderValue)> {
             | Reason::CreditsExhausted
             | Reason::RateLimited
             | Reason::BadRequest
+            | Reason::HttpsRequired
             | Reason::RouteNotFound
             | Reason::MethodNotAllowed
             | Reason::ExpectationFailed

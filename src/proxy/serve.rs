@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
 use futures_util::FutureExt as _;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use rand::RngExt as _;
@@ -15,6 +15,7 @@ use super::adopted::Adopted;
 use super::body::Outgoing;
 use super::client_address::{self, Sender};
 use super::connection::Connection;
+use super::grpc;
 use super::headers::{Trace, X_REQUEST_ID};
 use super::meter::Meter;
 use super::respond;
@@ -49,6 +50,24 @@ impl<H> Handler for H where
 {
 }
 
+/// How a request's client is spoken to where the gateway itself answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Http1,
+    Http2,
+    Grpc,
+}
+
+impl Dialect {
+    fn of<B>(request: &Request<B>) -> Self {
+        match request.version() {
+            Version::HTTP_2 if grpc::is_call(request.headers()) => Self::Grpc,
+            Version::HTTP_2 => Self::Http2,
+            _ => Self::Http1,
+        }
+    }
+}
+
 /// Answers one request. `refused`: what the gate found in its head.
 pub async fn serve(
     worker: Rc<Worker>,
@@ -59,8 +78,10 @@ pub async fn serve(
 ) -> Result<Response<Outgoing>, Infallible> {
     let adopted = worker.adopted();
     let (sender, refused) = sender(&request, &connection, &adopted, refused);
+    let refused = refused.map(|refusal| connection.refusal(refusal));
     let trace = Trace::new(request.headers(), sender.believed, rand::rng().random());
     let has_body = !request.body().is_end_stream();
+    let dialect = Dialect::of(&request);
     let mut meter =
         Meter::begin(Rc::clone(&worker), Rc::clone(&adopted), connection, sender, &request, &trace);
     let outcome = if let Some(refusal) = refused {
@@ -71,7 +92,7 @@ pub async fn serve(
     };
     let mut response = match outcome {
         Ok(response) => answered(response, meter),
-        Err(refusal) => refuse(&worker, &adopted, &refusal, has_body, meter),
+        Err(refusal) => refuse(&worker, &adopted, &refusal, dialect, has_body, meter),
     };
     response.headers_mut().insert(X_REQUEST_ID, trace.request_id);
     Ok(response)
@@ -119,11 +140,13 @@ fn answered(mut response: Response<Outgoing>, mut meter: Meter) -> Response<Outg
     response
 }
 
-/// A malformed request, or one whose body nobody has read, ends its connection.
+/// A malformed request, or one whose body nobody has read, ends its connection; over HTTP/2 its
+/// stream alone, by the library.
 fn refuse(
     worker: &Worker,
     adopted: &Adopted,
     refusal: &Refusal,
+    dialect: Dialect,
     has_body: bool,
     mut meter: Meter,
 ) -> Response<Outgoing> {
@@ -131,12 +154,17 @@ fn refuse(
     if counts_against_address(reason) {
         worker.auth().failed(&adopted.plan.rules, meter.sender().address, now);
     }
-    let malformed = matches!(reason, Reason::BadRequest | Reason::HeadersTooLarge);
+    let malformed =
+        matches!(reason, Reason::BadRequest | Reason::HeadersTooLarge | Reason::HttpsRequired);
     let unread = has_body && !meter.upload().is_done();
-    let mut response =
-        respond::refuse(&adopted.plan.answers, refusal, malformed || unread, now.wall_ms);
+    let close = dialect == Dialect::Http1 && (malformed || unread);
+    let answers = &adopted.plan.answers;
+    let mut response = respond::refuse(answers, refusal, close, now.wall_ms);
     meter.say_standing(response.headers_mut());
     meter.status(response.status().as_u16(), Some(reason));
+    if dialect == Dialect::Grpc {
+        grpc::speak(&mut response, reason, &answers.of(reason).message_for(refusal));
+    }
     meter.sent_out(response.body().size_hint().lower());
     response
 }

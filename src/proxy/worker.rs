@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
@@ -31,11 +31,16 @@ use super::connection::{Connection, Waiting};
 use super::edge::{self, Stream};
 use super::gate::Gate;
 use super::handle::handle;
+use super::http2;
 use super::plan::PlanSource;
+use super::protocol::{self, Protocol};
+use super::redirect::redirect;
 use super::serve::{Handler, serve};
 use super::tunnel::FAREWELL;
 use crate::auth::Authenticator;
 use crate::auth::table::Moment;
+use crate::config::Server;
+use crate::limit::ConnectionCounts;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::{Metrics, WorkerMetrics};
 
@@ -60,8 +65,12 @@ pub struct Shared {
     pub access_log: AccessLog,
     /// What the listeners speak, where not in clear: for connections from now on.
     pub tls: ArcSwapOption<ServerConfig>,
+    /// Where TLS is spoken, for those who come to the listener in clear.
+    pub https_port: u16,
     /// Client connections that are open.
     pub open_connections: AtomicUsize,
+    /// The same by the client's address.
+    pub connections_by_address: ConnectionCounts,
 }
 
 /// What a running worker is told.
@@ -71,6 +80,14 @@ pub enum Order {
     Serve,
     /// Take nothing new, and be done by then.
     Drain(Instant),
+}
+
+/// One worker's listeners.
+pub struct Listeners {
+    /// Whose requests are served.
+    pub serve: Vec<std::net::TcpListener>,
+    /// Whose requests are sent to those, over TLS.
+    pub redirect: Option<std::net::TcpListener>,
 }
 
 /// A worker's own things.
@@ -128,6 +145,11 @@ impl Worker {
         self.index
     }
 
+    /// The port of the first listener, for those who are sent there.
+    pub fn https_port(&self) -> u16 {
+        self.shared.https_port
+    }
+
     /// Where requests are logged.
     pub fn access_log(&self) -> &AccessLog {
         &self.shared.access_log
@@ -155,6 +177,21 @@ impl Worker {
         self.cut_at_ms.set(self.now_ms() + left.as_millis() as u64);
         self.draining.set(true);
         self.wake_all();
+    }
+
+    /// What a request's head may measure.
+    pub(super) fn max_header_bytes(&self) -> usize {
+        self.adopted.borrow().plan.config.server.max_header_bytes
+    }
+
+    /// Whether nothing new is taken any more.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Has the sweep look after a connection for as long as it lasts.
+    pub(super) fn look_after(&self, connection: &Rc<Connection>) {
+        self.connections.borrow_mut().push(Rc::downgrade(connection));
     }
 
     /// Wakes or ends what has waited too long, and closes idle upstream connections.
@@ -192,6 +229,8 @@ impl Worker {
 /// A connection's place among those that are open, given up when its task ends, however it ends.
 struct Place {
     worker: Rc<Worker>,
+    /// The address it counts for, once that is known.
+    counted: Option<IpAddr>,
 }
 
 impl Place {
@@ -206,13 +245,32 @@ impl Place {
         }
         worker.open.set(worker.open.get() + 1);
         worker.metrics.connection_opened();
-        Some(Self { worker: Rc::clone(worker) })
+        Some(Self { worker: Rc::clone(worker), counted: None })
+    }
+
+    /// Takes one of the address's own places, if one is left. A trusted proxy's are not counted: it
+    /// brings everybody.
+    fn count_for(&mut self, client: IpAddr, server: &Server) -> bool {
+        if server.trusts(client) {
+            return true;
+        }
+        let (worker, most) = (&self.worker, server.max_connections_per_address());
+        let free = worker.shared.connections_by_address.take(client, most);
+        if free {
+            self.counted = Some(client);
+        } else {
+            worker.metrics.connection_refused_by_address();
+        }
+        free
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let worker = &self.worker;
+        if let Some(client) = self.counted {
+            worker.shared.connections_by_address.give_back(client);
+        }
         worker.open.set(worker.open.get() - 1);
         worker.metrics.connection_closed();
         worker.shared.open_connections.fetch_sub(1, Ordering::Relaxed);
@@ -224,7 +282,7 @@ impl Drop for Place {
 pub async fn run(
     index: usize,
     shared: Arc<Shared>,
-    listeners: Vec<std::net::TcpListener>,
+    listeners: Listeners,
     orders: watch::Receiver<Order>,
 ) -> io::Result<()> {
     run_with(index, shared, listeners, orders, handle).await
@@ -233,15 +291,21 @@ pub async fn run(
 async fn run_with(
     index: usize,
     shared: Arc<Shared>,
-    listeners: Vec<std::net::TcpListener>,
+    listeners: Listeners,
     mut orders: watch::Receiver<Order>,
     handler: impl Handler,
 ) -> io::Result<()> {
     let worker = Worker::new(index, shared);
     let mut accepting = Vec::new();
-    for listener in listeners {
+    for listener in listeners.serve {
+        let entrance = Entrance { worker: Rc::clone(&worker), redirects: false };
         let listener = TcpListener::from_std(listener)?;
-        accepting.push(spawn_local(accept(Rc::clone(&worker), listener, orders.clone(), handler)));
+        accepting.push(spawn_local(accept(entrance, listener, orders.clone(), handler)));
+    }
+    if let Some(listener) = listeners.redirect {
+        let entrance = Entrance { worker: Rc::clone(&worker), redirects: true };
+        let listener = TcpListener::from_std(listener)?;
+        accepting.push(spawn_local(accept(entrance, listener, orders.clone(), redirect)));
     }
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -272,8 +336,15 @@ async fn run_with(
     Ok(())
 }
 
-async fn accept(
+/// What a listener's connections come to.
+struct Entrance {
     worker: Rc<Worker>,
+    /// Everybody is sent to TLS.
+    redirects: bool,
+}
+
+async fn accept(
+    entrance: Entrance,
     listener: TcpListener,
     mut orders: watch::Receiver<Order>,
     handler: impl Handler,
@@ -281,7 +352,7 @@ async fn accept(
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => take_in(&worker, stream, peer, handler),
+                Ok((stream, peer)) => take_in(&entrance, stream, peer, handler),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -291,44 +362,115 @@ async fn accept(
         }
     }
     while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
-        take_in(&worker, stream, peer, handler);
+        take_in(&entrance, stream, peer, handler);
     }
 }
 
-fn take_in(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, handler: impl Handler) {
-    let Some(place) = Place::take(worker) else {
+fn take_in(entrance: &Entrance, stream: TcpStream, peer: SocketAddr, handler: impl Handler) {
+    let Some(place) = Place::take(&entrance.worker) else {
         tracing::debug!("a connection beyond server.max_connections was closed");
         return;
     };
-    spawn_local(serve_connection(place, stream, peer.ip(), handler));
+    spawn_local(serve_connection(place, stream, peer.ip(), entrance.redirects, handler));
 }
 
-/// What comes before the first request; `None` where it is wrong or takes too long.
+/// What comes before the first request; `None` where it is wrong or takes too long, or the address
+/// has too many connections already.
 async fn begin(
-    worker: &Worker,
-    stream: TcpStream,
+    place: &mut Place,
+    mut stream: TcpStream,
     peer: IpAddr,
+    redirects: bool,
 ) -> Option<(Stream, Rc<Connection>)> {
+    let worker = Rc::clone(&place.worker);
     let (adopted, accepted_ms) = (worker.adopted(), worker.now_ms());
     let server = &adopted.plan.config.server;
-    let opening = edge::open(stream, peer, server, worker.shared.tls.load_full());
-    let Ok(Ok(opened)) = timeout(server.header_timeout, opening).await else {
+    let tls = worker.shared.tls.load_full().filter(|_| !redirects);
+    let opening = async {
+        let client = edge::client(&mut stream, peer, server).await?;
+        // Before any work is done for it.
+        if !place.count_for(client, server) {
+            return Ok(None);
+        }
+        Ok(Some((client, edge::open(stream, tls).await?)))
+    };
+    let opened: Result<io::Result<_>, _> = timeout(server.header_timeout, opening).await;
+    let Ok(Ok(opened)) = opened else {
         worker.metrics.connection_not_begun();
         return None;
     };
-    let connection = Connection::new(opened.client, accepted_ms);
-    let connection = Rc::new(connection.over_tls(opened.stream.is_tls()));
-    worker.connections.borrow_mut().push(Rc::downgrade(&connection));
-    Some((opened.stream, connection))
+    let (client, stream) = opened?;
+    let connection = Connection::new(client, accepted_ms);
+    let connection = Rc::new(connection.over_tls(stream.is_tls(), redirects));
+    worker.look_after(&connection);
+    Some((stream, connection))
 }
 
 /// One client connection, from its first byte to its end.
-async fn serve_connection(place: Place, stream: TcpStream, peer: IpAddr, handler: impl Handler) {
+async fn serve_connection(
+    mut place: Place,
+    stream: TcpStream,
+    peer: IpAddr,
+    redirects: bool,
+    handler: impl Handler,
+) {
     let worker = Rc::clone(&place.worker);
     // Without it answers are only slower.
     let _ = stream.set_nodelay(true);
-    let Some((stream, connection)) = begin(&worker, stream, peer).await else { return };
-    let max_head = worker.adopted.borrow().plan.config.server.max_header_bytes;
+    let Some((stream, connection)) = begin(&mut place, stream, peer, redirects).await else {
+        return;
+    };
+    let negotiated = if redirects {
+        // Whatever is said there in clear is answered by HTTP/1.1 or not at all.
+        Some(Protocol::Http1)
+    } else {
+        stream.alpn().and_then(Protocol::from_alpn)
+    };
+    serve_stream(worker, stream, negotiated, connection, handler).await;
+}
+
+/// Serves a stream in the protocol that its first bytes tell. Where another one was `negotiated` for
+/// it, it is closed.
+async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
+    worker: Rc<Worker>,
+    stream: S,
+    negotiated: Option<Protocol>,
+    connection: Rc<Connection>,
+    handler: impl Handler,
+) {
+    let told = unless_ended(&connection, protocol::tell(stream)).await;
+    // How a connection broke is its client's business.
+    let Some(Ok((protocol, stream))) = told else { return };
+    match protocol {
+        _ if negotiated.is_some_and(|negotiated| negotiated != protocol) => {}
+        Protocol::Http1 => serve_http1(worker, stream, connection, handler).await,
+        // Boxed, so that a connection of HTTP/1.1 has not its room as well.
+        Protocol::Http2 => {
+            Box::pin(http2::serve_stream(worker, stream, connection, handler)).await;
+        }
+    }
+}
+
+/// What a future gives, unless the sweep ends the connection first.
+async fn unless_ended<T>(connection: &Connection, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        connection.runs_in(cx);
+        if connection.is_ended() {
+            return Poll::Ready(None);
+        }
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin>(
+    worker: Rc<Worker>,
+    stream: S,
+    connection: Rc<Connection>,
+    handler: impl Handler,
+) {
+    let max_head = worker.max_header_bytes();
     let clock = Rc::clone(&worker);
     let gate = Gate::new(stream, Rc::clone(&connection), max_head, move || clock.now_ms());
     let service = service_fn(|request| {
@@ -343,19 +485,15 @@ async fn serve_connection(place: Place, stream: TcpStream, peer: IpAddr, handler
         .max_buf_size(READ_BUFFER.max(max_head + READ_BUFFER))
         .serve_connection(TokioIo::new(gate), service);
     let mut told = false;
-    let ended = poll_fn(|cx| {
-        connection.runs_in(cx);
-        if connection.is_ended() {
-            return Poll::Ready(false);
-        }
-        if worker.draining.get() && !told {
+    let ending = poll_fn(|cx| {
+        if worker.is_draining() && !told {
             told = true;
             Pin::new(&mut serving).graceful_shutdown();
         }
-        // How a connection broke is its client's business.
-        Pin::new(&mut serving).poll(cx).map(|ended| ended.is_ok())
+        Pin::new(&mut serving).poll(cx)
     });
-    let ended_well = ended.await;
+    // How a connection broke is its client's business.
+    let ended_well = matches!(unless_ended(&connection, ending).await, Some(Ok(())));
     let (tunnel, parts) = (connection.take_tunnel(), serving.into_parts());
     let mut gate = parts.io.into_inner();
     match tunnel {

@@ -78,7 +78,7 @@ impl TlsServer {
 
 /// The protocols offered above TLS (RFC 7301), the preferred first.
 pub fn alpn() -> Vec<Vec<u8>> {
-    vec![b"http/1.1".to_vec()]
+    vec![b"h2".to_vec(), b"http/1.1".to_vec()]
 }
 
 /// The files' contents, in the order of [`ServerFiles`].

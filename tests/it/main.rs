@@ -9,6 +9,7 @@ mod documents;
 mod drain;
 mod edge;
 mod examples;
+mod http2;
 mod imports;
 mod outage;
 mod proxy;

@@ -1,7 +1,9 @@
 //! One module a target: what it feeds to whom, and what must hold.
 
 pub mod config;
+pub mod forwarded;
 pub mod head;
 pub mod path;
+pub mod proxy_protocol;
 pub mod route;
 pub mod secret;

@@ -47,6 +47,14 @@ fn what_the_file_may_not_look_like(#[case] text: &str, #[case] expected: &str) {
 #[case("server.max_body = -1", "`server.max_body` must be a size")]
 #[case("server.max_header_bytes = 17", "`server.max_header_bytes` must be a size")]
 #[case("server.tls = { cert = 'a' }", "`server.tls.cert` needs its `server.tls.key`")]
+#[case(
+    "server.redirect_http = '0.0.0.0:80'",
+    "`server.redirect_http` needs `server.tls`, to which it sends"
+)]
+#[case(
+    "server.redirect_http = ':80'\nserver.tls = { cert = 'a', key = 'b' }",
+    "`server.redirect_http` must be an IP address with a port"
+)]
 #[case("server.tls = { key = 'a' }", "`server.tls.key` needs its `server.tls.cert`")]
 #[case("server.tls = { client_ca = 'a' }", "`server.tls` needs a certificate")]
 #[case(
@@ -221,7 +229,6 @@ fn what_a_route_may_not_be(#[case] route: &str, #[case] expected: &str) {
 }
 
 #[rstest]
-#[case("server.redirect_http", "'0.0.0.0:80'", "''")]
 #[case("cache.key_file", "'/k'", "''")]
 #[case("cluster.redis", "'redis://:hush@r'", "''")]
 #[case("keys.enforce_rotation", "true", "false")]

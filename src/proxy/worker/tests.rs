@@ -59,6 +59,8 @@ fn shared(directory: &std::path::Path) -> Arc<Shared> {
         auth: Authenticator::new(sync, pool, DigestKey::random().unwrap()),
         metrics,
         tls: ArcSwapOption::empty(),
+        https_port: 443,
+        connections_by_address: ConnectionCounts::default(),
         open_connections: AtomicUsize::new(0),
     })
 }
@@ -91,7 +93,15 @@ fn a_panic_answers_500_is_counted_and_harms_no_other_request() {
     let worker = std::thread::spawn(move || {
         let mut builder = Builder::new_current_thread();
         let runtime = builder.enable_all().build_local(LocalOptions::default()).unwrap();
-        runtime.block_on(run_with(0, served, vec![listener], order, touchy)).unwrap();
+        runtime
+            .block_on(run_with(
+                0,
+                served,
+                Listeners { serve: vec![listener], redirect: None },
+                order,
+                touchy,
+            ))
+            .unwrap();
     });
 
     let mut other = TcpStream::connect(address).unwrap();

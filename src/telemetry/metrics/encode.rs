@@ -14,8 +14,8 @@ use prometheus_client::registry::Registry;
 
 use super::cells::{Bounds, CHANGE_BOUNDS, OVERHEAD_BOUNDS, REQUEST_BOUNDS, Reading};
 use super::{
-    Counter, Histogram, KeyTableResult, Metrics, Source, TargetLabel, TargetMetrics, WorkerMetrics,
-    lock,
+    Counter, Histogram, Http2Cut, KeyTableResult, Metrics, Source, TargetLabel, TargetMetrics,
+    WorkerMetrics, lock,
 };
 use crate::domain::Reason;
 
@@ -99,7 +99,10 @@ impl Exposition<'_> {
         self.gauge("keygate_argon2_queue", help, metrics.argon2_queue.read())?;
         let help = "Requests refused because their address has had too many 401s";
         let blocked = metrics.total(|worker| &worker.failed_auth_blocked);
-        self.counter("keygate_failed_auth_blocked", help, blocked)
+        self.counter("keygate_failed_auth_blocked", help, blocked)?;
+        let help = "Keys that were sent in clear to server.redirect_http";
+        let exposed = metrics.total(|worker| &worker.keys_exposed);
+        self.counter("keygate_keys_exposed", help, exposed)
     }
 
     fn store(&mut self, metrics: &Metrics) -> fmt::Result {
@@ -174,6 +177,9 @@ impl Exposition<'_> {
         let help = "Client connections closed at once because of server.max_connections";
         let refused = metrics.total(|worker| &worker.connections_refused);
         self.counter("keygate_connections_refused", help, refused)?;
+        let help = "Client connections closed at once because their address had a quarter of all";
+        let refused = metrics.total(|worker| &worker.connections_refused_by_address);
+        self.counter("keygate_connections_refused_by_address", help, refused)?;
         let closed = metrics.total(|worker| &worker.tunnels_closed);
         let open = metrics.total(|worker| &worker.tunnels_opened).saturating_sub(closed);
         self.gauge("keygate_tunnels", "WebSockets that are open", open)?;
@@ -181,6 +187,12 @@ impl Exposition<'_> {
             "Client connections whose PROXY header or TLS handshake was wrong or took too long";
         let not_begun = metrics.total(|worker| &worker.connections_not_begun);
         self.counter("keygate_connections_not_begun", help, not_begun)?;
+        let help = "HTTP/2 connections cut off because their client abused the protocol";
+        let mut family = self.family("keygate_http2_connections_cut", help, MetricType::Counter)?;
+        for cause in Http2Cut::ALL {
+            let count = metrics.total(|worker| &worker.http2_cut[cause as usize]);
+            count_with(&mut family, &[("cause", cause.name())], count)?;
+        }
         let help = "Bytes of request bodies";
         let bytes_in = metrics.total(|worker| &worker.bytes_in);
         self.counter("keygate_request_body_bytes", help, bytes_in)?;

@@ -40,6 +40,29 @@ impl KeyTableResult {
     }
 }
 
+/// Why an HTTP/2 connection was cut off: the `cause` of `keygate_http2_connections_cut_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Http2Cut {
+    /// Its client cancelled more requests right after making them than anybody needs to.
+    Cancels,
+    /// The protocol was abused: streams reset before they were looked at or by the client's faults,
+    /// a head without end.
+    Flood,
+}
+
+impl Http2Cut {
+    /// Every cause, in the order of the type.
+    pub const ALL: [Self; 2] = [Self::Cancels, Self::Flood];
+
+    /// The cause as the label writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cancels => "cancels",
+            Self::Flood => "flood",
+        }
+    }
+}
+
 /// The counters of one worker, on cache lines of their own (processors fetch lines in pairs of 64
 /// bytes). Only that worker may call what counts: a second writer would lose counts.
 #[derive(Debug)]
@@ -51,10 +74,13 @@ pub struct WorkerMetrics {
     pub(super) connections_opened: Tally,
     pub(super) connections_closed: Tally,
     pub(super) connections_refused: Tally,
+    pub(super) connections_refused_by_address: Tally,
     pub(super) tunnels_opened: Tally,
     pub(super) tunnels_closed: Tally,
     pub(super) connections_not_begun: Tally,
+    pub(super) http2_cut: [Tally; Http2Cut::ALL.len()],
     pub(super) failed_auth_blocked: Tally,
+    pub(super) keys_exposed: Tally,
     pub(super) panics: Tally,
     pub(super) bytes_in: Tally,
     pub(super) bytes_out: Tally,
@@ -70,10 +96,13 @@ impl WorkerMetrics {
             connections_opened: Tally::default(),
             connections_closed: Tally::default(),
             connections_refused: Tally::default(),
+            connections_refused_by_address: Tally::default(),
             tunnels_opened: Tally::default(),
             tunnels_closed: Tally::default(),
             connections_not_begun: Tally::default(),
+            http2_cut: Default::default(),
             failed_auth_blocked: Tally::default(),
+            keys_exposed: Tally::default(),
             panics: Tally::default(),
             bytes_in: Tally::default(),
             bytes_out: Tally::default(),
@@ -119,6 +148,11 @@ impl WorkerMetrics {
         self.connections_refused.add(1);
     }
 
+    /// A client connection was closed at once because its address has too many.
+    pub fn connection_refused_by_address(&self) {
+        self.connections_refused_by_address.add(1);
+    }
+
     /// A WebSocket was switched to.
     pub fn tunnel_opened(&self) {
         self.tunnels_opened.add(1);
@@ -135,9 +169,19 @@ impl WorkerMetrics {
         self.connections_not_begun.add(1);
     }
 
+    /// An HTTP/2 connection was cut off.
+    pub fn http2_cut(&self, cause: Http2Cut) {
+        self.http2_cut[cause as usize].add(1);
+    }
+
     /// A request was refused because its address has had too many 401s.
     pub fn failed_auth_blocked(&self) {
         self.failed_auth_blocked.add(1);
+    }
+
+    /// A key was sent in clear where TLS is spoken.
+    pub fn key_exposed(&self) {
+        self.keys_exposed.add(1);
     }
 
     /// A request panicked.

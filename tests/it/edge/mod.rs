@@ -1,7 +1,9 @@
 //! Where connections come in: who is calling, and over what.
 
 mod client_address;
+mod connections;
 mod proxy_protocol;
+mod redirect;
 mod tls;
 
 use crate::support::installation::Setup;

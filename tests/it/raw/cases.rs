@@ -140,7 +140,7 @@ fn request_lines() -> Vec<Case> {
         line("HTTP/2.0", "GET /open/a HTTP/2.0"),
         line("a version in lower case", "GET /open/a http/1.1"),
         closed("HTTP/0.9 as it was", "GET /open/a\r\n"),
-        closed("HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+        closed("HTTP/2 but for one byte", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r "),
         closed("lines that end with LF", "GET /open/a HTTP/1.1\nHost: a\n\n"),
         closed("a request line that ends with LF", "GET /open/a HTTP/1.1\nHost: a\r\n\r\n"),
         closed("two empty lines before a request", format!("\r\n\r\n{}", target("/open/a"))),

@@ -49,6 +49,11 @@ impl TestGateway {
         self.data
     }
 
+    /// Where clients are sent from to TLS.
+    pub(crate) fn redirect_address(&self) -> SocketAddr {
+        self.process.err.wait_for("(to https)", |log| listening(log, "(to https)"))
+    }
+
     /// What keeps its keys.
     pub(crate) fn store(&self) -> &TestStore {
         &self.store

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -115,14 +115,16 @@ impl Captured {
             }
             let left = until.saturating_duration_since(Instant::now());
             assert!(!state.ended && !left.is_zero(), "no {what} in:\n{}", state.text);
-            state = self.changed.wait_timeout(state, left).expect("no reader panics").0;
+            let changed = self.changed.wait_timeout(state, left);
+            state = changed.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     fn wait_for_end(&self) {
         let state = self.lock();
         let ended = self.changed.wait_timeout_while(state, PATIENCE, |state| !state.ended);
-        assert!(ended.expect("no reader panics").0.ended, "the process does not end");
+        let ended = ended.unwrap_or_else(PoisonError::into_inner);
+        assert!(ended.0.ended, "the process does not end");
     }
 
     fn add(&self, change: impl FnOnce(&mut State)) {
@@ -131,6 +133,7 @@ impl Captured {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().expect("no reader panics")
+        // A test that failed while it read leaves nothing half done, and its end wants to read on.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

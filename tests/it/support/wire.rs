@@ -70,6 +70,11 @@ impl Wire {
         String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned()
     }
 
+    /// Where its bytes come in, for what is no HTTP/1.1.
+    pub(crate) fn reader(&mut self) -> &mut BufReader<TcpStream> {
+        &mut self.reader
+    }
+
     /// Everything up to the close of the connection.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
