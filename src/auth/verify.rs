@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::OnceCell;
+
 use super::pool::{Argon2Pool, PoolError};
 use super::sync::{Found, StoreState, Sync};
 use super::table::{KeyEntry, KeyPolicy, KeyRecord, Moment, SecretEntry};
@@ -42,6 +44,8 @@ pub struct Authenticator {
     failures: FailedAuth,
     digests: DigestKey,
     confirming: Mutex<HashMap<PublicId, Arc<tokio::sync::Mutex<()>>>>,
+    /// Questions to the store about ids that are not known to exist, one an id.
+    asking: Questions,
     unknown: Allowance,
 }
 
@@ -50,6 +54,9 @@ pub struct Verified {
     /// The secret's entry.
     pub secret: Arc<SecretEntry>,
 }
+
+/// What the store is being asked about ids, and what it said.
+type Questions = Mutex<HashMap<PublicId, Arc<OnceCell<Result<Arc<SecretEntry>, Refusal>>>>>;
 
 /// Who asks, and where it is counted.
 #[derive(Clone, Copy)]
@@ -116,6 +123,7 @@ impl Authenticator {
             failures: FailedAuth::default(),
             digests,
             confirming: Mutex::default(),
+            asking: Mutex::default(),
             unknown: Allowance::default(),
         }
     }
@@ -204,9 +212,33 @@ impl Authenticator {
         if self.sync.state() != StoreState::Live && self.sync.settled().await != StoreState::Live {
             return Err(Reason::StoreUnavailable.into());
         }
-        if !self.sync.table.exists(id) && !self.unknown.take(UNKNOWN_PER_SECOND, now.monotonic_ms) {
-            return Err(Reason::InvalidKey.into());
+        if self.sync.table.exists(id) {
+            return self.load(id).await;
         }
+        self.find_unknown(id, now).await
+    }
+
+    /// An id that the change feed has not told of, asked after at a bounded rate. However many
+    /// requests come with it at once, it is one question: the burst that a fresh key begins with
+    /// passes whole, and a flood of one made-up id costs no more than one request of it.
+    async fn find_unknown(&self, id: PublicId, now: Moment) -> Result<Arc<SecretEntry>, Refusal> {
+        let (question, _asked) = {
+            let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+            match asking.get(&id) {
+                Some(question) => (Arc::clone(question), None),
+                None if !self.unknown.take(UNKNOWN_PER_SECOND, now.monotonic_ms) => {
+                    return Err(Reason::InvalidKey.into());
+                }
+                None => {
+                    let asked = Asked { asking: &self.asking, id };
+                    (Arc::clone(asking.entry(id).or_default()), Some(asked))
+                }
+            }
+        };
+        question.get_or_init(|| self.load(id)).await.clone()
+    }
+
+    async fn load(&self, id: PublicId) -> Result<Arc<SecretEntry>, Refusal> {
         match self.sync.load(id).await {
             Found::Entry(secret) => Ok(secret),
             Found::Nothing => Err(Reason::InvalidKey.into()),
@@ -287,6 +319,18 @@ impl Authenticator {
         if Arc::strong_count(gate) <= 2 {
             confirming.remove(&id);
         }
+    }
+}
+
+/// Takes a question back when the one who asked it first has an answer, or has left.
+struct Asked<'a> {
+    asking: &'a Questions,
+    id: PublicId,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
 }
 

@@ -420,12 +420,11 @@ async fn serve_connection(
     let Some((stream, connection)) = begin(&mut place, stream, peer, redirects).await else {
         return;
     };
-    let negotiated = if redirects {
-        // Whatever is said there in clear is answered by HTTP/1.1 or not at all.
-        Some(Protocol::Http1)
-    } else {
-        stream.alpn().and_then(Protocol::from_alpn)
-    };
+    if redirects {
+        // Whatever is said there in clear, in whichever protocol, gets the one answer.
+        return serve_http1(worker, stream, connection, handler).await;
+    }
+    let negotiated = stream.alpn().and_then(Protocol::from_alpn);
     serve_stream(worker, stream, negotiated, connection, handler).await;
 }
 

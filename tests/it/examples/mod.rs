@@ -4,6 +4,7 @@
 mod agentgate;
 mod agentotp;
 mod servoagent;
+mod sovant;
 
 use std::path::Path;
 
