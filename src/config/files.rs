@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::problem::{Problem, place};
 use super::tree::Table;
-use crate::tls::{CertificateFiles, ServerFiles, TlsError, check_certificate, check_roots};
+use crate::tls::{
+    CertificateFiles, ClientSettings, ServerFiles, TlsError, check_certificate, check_roots,
+};
 
 /// Line and column.
 type Place = (usize, usize);
@@ -16,20 +18,27 @@ type Place = (usize, usize);
 #[derive(Clone, Debug, Default)]
 pub(super) struct NamedFiles {
     certificates: Vec<(CertificateFiles, Place, Place)>,
-    client_ca: Option<(PathBuf, Place)>,
+    authorities: Vec<(PathBuf, Place)>,
 }
 
 impl NamedFiles {
     /// Of a checked configuration.
     pub(super) fn of(root: &Table, text: &str) -> Self {
-        let tls = root.table("server").table("tls");
-        let at = |table: &Table, name| place(text, table.place_of(name));
-        let certificates = certificate_tables(tls)
+        let server = root.table("server").table("tls");
+        let upstreams = || {
+            let tables = root.table("upstreams").entries.iter();
+            tables.filter_map(|(_, _, node)| Some(node.table()?.table("tls")))
+        };
+        let at = |table: &Table, name: &str| place(text, table.place_of(name));
+        let certificates = certificate_tables(server)
+            .chain(upstreams().filter(|tls| is_given(tls, "cert")))
             .map(|table| (certificate(table), at(table, "cert"), at(table, "key")));
-        let client_ca = tls.word("client_ca").filter(|word| !word.text.is_empty());
+        let authorities = upstreams().map(|tls| (tls, "ca")).chain([(server, "client_ca")]);
+        let named =
+            |(tls, name): (&Table, &str)| Some((PathBuf::from(filled(tls, name)?), at(tls, name)));
         Self {
             certificates: certificates.collect(),
-            client_ca: client_ca.map(|word| (word.text.into(), place(text, word.at))),
+            authorities: authorities.filter_map(named).collect(),
         }
     }
 
@@ -42,10 +51,10 @@ impl NamedFiles {
                 problems.push(problem(file, *at, &error));
             }
         }
-        if let Some((authorities, at)) = &self.client_ca
-            && let Err(error) = check_roots(authorities)
-        {
-            problems.push(problem(file, *at, &error));
+        for (authorities, at) in &self.authorities {
+            if let Err(error) = check_roots(authorities) {
+                problems.push(problem(file, *at, &error));
+            }
         }
         problems.sort_by_key(|problem| (problem.line, problem.column));
         problems
@@ -67,13 +76,30 @@ pub(super) fn server_tls(server: &Table) -> Option<ServerFiles> {
     })
 }
 
+/// `upstreams.NAME.tls`, whose table may be missing.
+pub(super) fn upstream_tls(tls: &Table) -> ClientSettings {
+    ClientSettings {
+        ca: filled(tls, "ca").map(Into::into),
+        identity: is_given(tls, "cert").then(|| certificate(tls)),
+        server_name: filled(tls, "server_name").map(str::to_owned),
+    }
+}
+
 /// The tables that name a certificate: the one that may be `server.tls` itself, then its list.
 fn certificate_tables(tls: &Table) -> impl Iterator<Item = &Table> {
-    let single = tls.word("cert").is_some_and(|cert| !cert.text.is_empty());
-    single.then_some(tls).into_iter().chain(tls.tables("certificates"))
+    is_given(tls, "cert").then_some(tls).into_iter().chain(tls.tables("certificates"))
 }
 
 fn certificate(table: &Table) -> CertificateFiles {
     let path = |name| table.word(name).map(|word| word.text.into()).unwrap_or_default();
     CertificateFiles { cert: path("cert"), key: path("key") }
+}
+
+fn is_given(table: &Table, name: &str) -> bool {
+    filled(table, name).is_some()
+}
+
+/// A string that is given and not empty.
+fn filled<'t>(table: &'t Table, name: &str) -> Option<&'t str> {
+    table.word(name).map(|word| word.text).filter(|text| !text.is_empty())
 }

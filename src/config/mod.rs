@@ -33,7 +33,7 @@ pub use overrides::{DATABASE_URL, RATE_LIMIT_PER_HOUR, RATE_LIMIT_PER_MIN};
 pub use problem::Problem;
 pub use types::{
     AccessLog, Cache, Config, ErrorOverride, Health, Keys, Limits, LogOutput, Origins, Requirement,
-    Route, Server, StoreLocation, Target, Upstream, UpstreamTls,
+    Route, Server, StoreLocation, Target, Upstream,
 };
 
 /// Where a configuration is looked for when none is named, the first before the second.

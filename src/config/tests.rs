@@ -303,13 +303,6 @@ fn a_route_whose_paths_others_take_is_warned_of() {
 }
 
 #[test]
-fn a_certificate_that_cannot_be_read_here_is_a_warning() {
-    let text = "[upstreams.a]\ntargets = ['https://a']\ntls = { ca = '/no/such.pem' }";
-    let expected = "3:14: `/no/such.pem` cannot be read: No such file or directory (os error 2)";
-    assert_eq!(lines(&good(text).warnings).last().unwrap(), expected);
-}
-
-#[test]
 fn a_file_that_cannot_be_read_is_a_problem_of_its_own() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("k.toml");

@@ -124,6 +124,14 @@ impl Node {
         }
     }
 
+    /// The table that it is.
+    pub(super) fn table(&self) -> Option<&Table> {
+        match &self.value {
+            Value::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+
     /// The limit that it is.
     pub(super) fn limit(&self) -> Option<Limit> {
         match self.value {

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, Method};
 use crate::domain::{AddressRange, Catalogue, Limit, Reason};
 use crate::key::SecretFormat;
 use crate::key::hash::Argon2Strength;
-use crate::tls::ServerFiles;
+use crate::tls::{ClientSettings, ServerFiles};
 
 /// Everything the file and the environment said, checked. Defaults are filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,7 +152,7 @@ pub struct Upstream {
     /// Whether targets in clear speak HTTP/2.
     pub http2: bool,
     /// For targets with TLS.
-    pub tls: UpstreamTls,
+    pub tls: ClientSettings,
     /// Set on every request to it, replacing what the client sent.
     pub set_headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -164,17 +164,6 @@ pub struct Health {
     pub path: PathAndQuery,
     /// How often.
     pub interval: Duration,
-}
-
-/// `upstreams.NAME.tls`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UpstreamTls {
-    /// Authorities that are believed, in place of the system's.
-    pub ca: Option<PathBuf>,
-    /// Our certificate and its key.
-    pub identity: Option<(PathBuf, PathBuf)>,
-    /// What the targets' certificates must be for, in place of the targets' hosts.
-    pub server_name: Option<String>,
 }
 
 /// One `http://HOST:PORT` or `https://HOST:PORT` of an upstream.

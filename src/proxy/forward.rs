@@ -75,12 +75,13 @@ pub async fn forward(
         let last = tried.len() + 1 >= targets.attempts();
         meter.sent_to(pool);
         let again = if last { None } else { Again::of(&request) };
-        let failure = match send(request, pool, decided.route.timeout_ms, meter).await {
+        let sending = Sending { timeout_ms: decided.route.timeout_ms, upgrade };
+        let failure = match send(request, pool, &sending, meter).await {
             Ok((response, lease)) => {
                 pool.state().succeeded();
                 if upgrade && websocket::is_granted(response.status(), response.headers()) {
                     meter.answered();
-                    return Ok(switch(response, decided.route.tunnel_idle_ms));
+                    return Ok(switch(response, lease, decided.route.tunnel_idle_ms));
                 }
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                     tracing::warn!("the upstream switched protocols unasked");
@@ -192,19 +193,21 @@ struct Again {
 }
 
 impl Again {
-    fn of(request: &Request<ClientBody>) -> Option<Self> {
+    /// In a box: few requests need one, and all have room for it.
+    fn of(request: &Request<ClientBody>) -> Option<Box<Self>> {
         request.method().is_idempotent().then(|| Self::without_body(request)).flatten()
     }
 
     /// Of any method: for one that is told to have been left alone.
-    fn without_body(request: &Request<ClientBody>) -> Option<Self> {
-        request.body().is_end_stream().then(|| Self {
+    fn without_body(request: &Request<ClientBody>) -> Option<Box<Self>> {
+        let again = || Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
             headers: request.headers().clone(),
             body: request.body().empty_again(),
-        })
+        };
+        request.body().is_end_stream().then(again).map(Box::new)
     }
 
     fn request(self) -> Request<ClientBody> {
@@ -217,17 +220,24 @@ impl Again {
     }
 }
 
+/// How a request is sent.
+struct Sending {
+    timeout_ms: u64,
+    /// Whether it asks for an upgrade, which HTTP/1.1 alone has.
+    upgrade: bool,
+}
+
 /// Sends a request on the first connection that takes it: kept ones first, then a new one.
 async fn send(
     mut request: Request<ClientBody>,
     pool: &Rc<TargetPool>,
-    timeout_ms: u64,
+    sending: &Sending,
     meter: &Meter,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
-    meter.connection().set_deadline(meter.worker().now_ms() + timeout_ms);
+    meter.connection().set_deadline(meter.worker().now_ms() + sending.timeout_ms);
     let mut left_alone = false;
     loop {
-        let mut lease = match pool.lease(false, meter.worker().now_ms()).await {
+        let mut lease = match pool.lease(sending.upgrade, meter.worker().now_ms()).await {
             Ok(lease) => lease,
             Err(Unavailable::Overloaded) => return Err(Failure::Full(request)),
             Err(Unavailable::Failed(error)) => {
@@ -238,7 +248,7 @@ async fn send(
         let again = may_be_stale.then(|| Again::of(&request)).flatten();
         let untouched = lease.is_shared().then(|| Again::without_body(&request)).flatten();
         let reused = lease.idle_ms.is_some();
-        let sent = in_time(lease.send(request), timeout_ms, meter).await;
+        let sent = in_time(lease.send(request), sending.timeout_ms, meter).await;
         let mut error = match sent {
             None => return Err(Failure::Overdue),
             Some(Ok(response)) => return Ok((response, lease)),
@@ -300,13 +310,13 @@ fn answer(response: Response<Incoming>, lease: Lease, timeout_ms: u64) -> Respon
 }
 
 /// The answer that a tunnel begins behind. Its connection to the upstream is the tunnel's.
-fn switch(mut response: Response<Incoming>, idle_ms: u64) -> Response<Outgoing> {
+fn switch(mut response: Response<Incoming>, lease: Lease, idle_ms: u64) -> Response<Outgoing> {
     let upstream = hyper::upgrade::on(&mut response);
     let (mut parts, _) = response.into_parts();
     headers::to_client(&mut parts.headers);
     websocket::set_upgrade(&mut parts.headers);
     parts.extensions.clear();
-    let tunnel = Box::new(Tunnel::new(upstream, idle_ms));
+    let tunnel = Box::new(Tunnel::new(upstream, lease, idle_ms));
     Response::from_parts(parts, Outgoing::Tunnel(Some(tunnel)))
 }
 

@@ -9,11 +9,12 @@ use super::health::TargetState;
 use super::matcher::PatternError;
 use super::respond::Answers;
 use super::route::Router;
-use super::upstream::{Dialer, TlsClient, TlsError};
+use super::upstream::Dialer;
 use crate::auth::table::KeyPolicy;
 use crate::auth::verify::Rules;
 use crate::config::{Config, Target, Upstream};
 use crate::telemetry::metrics::Metrics;
+use crate::tls::{TlsClient, TlsError};
 
 /// The configuration in force, compiled.
 pub struct Plan {

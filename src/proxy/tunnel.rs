@@ -22,6 +22,7 @@ use tokio_util::io::poll_read_buf;
 
 use super::connection::Connection;
 use super::meter::Meter;
+use super::upstream::Lease;
 use super::websocket::{CloseCode, Frames};
 use super::worker::Worker;
 
@@ -36,14 +37,16 @@ pub const FAREWELL: Duration = Duration::from_millis(500);
 /// A granted upgrade that waits for its answer to be written.
 pub struct Tunnel {
     upstream: OnUpgrade,
+    /// The tunnel is one of the target's connections until its end.
+    _lease: Lease,
     idle_ms: u64,
     meter: Option<Meter>,
 }
 
 impl Tunnel {
     /// To an upstream that has answered 101. `idle_ms`: how long nothing may be said.
-    pub fn new(upstream: OnUpgrade, idle_ms: u64) -> Self {
-        Self { upstream, idle_ms, meter: None }
+    pub fn new(upstream: OnUpgrade, lease: Lease, idle_ms: u64) -> Self {
+        Self { upstream, _lease: lease, idle_ms, meter: None }
     }
 
     /// Hands it the request's account, which ends with it.

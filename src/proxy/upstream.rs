@@ -8,7 +8,6 @@ mod dial;
 mod http2;
 mod names;
 mod room;
-mod tls;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -24,10 +23,10 @@ use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_local;
+use tokio::time::timeout;
 
 pub use dial::{Dialed, Dialer, Protocol, Stream};
 pub(super) use names::resolve;
-pub use tls::{TlsClient, TlsError};
 
 use self::http2::{Multiplexed, Share};
 use self::names::Names;
@@ -60,13 +59,20 @@ pub struct TargetPool {
 type Making = Shared<LocalBoxFuture<'static, Result<(), Rc<io::Error>>>>;
 
 struct Idle {
-    sender: http1::SendRequest<ClientBody>,
-    address: SocketAddr,
+    own: Own,
     since_ms: u64,
 }
 
-/// A connection, or a part of one, that is in use. Dropped before it is given back, the connection
-/// is closed, or the request on it given up.
+/// A connection of HTTP/1.1.
+struct Own {
+    sender: http1::SendRequest<ClientBody>,
+    address: SocketAddr,
+    _place: Place<Idle>,
+}
+
+/// A connection, or a part of one, that is in use, and counts as such. Dropped before it is given
+/// back, the connection is closed (but one that was upgraded is not ours any more), or the request
+/// on it given up.
 pub struct Lease {
     connection: Connection,
     /// How long it had been idle; `None`: it is new.
@@ -75,7 +81,7 @@ pub struct Lease {
 }
 
 enum Connection {
-    Own { sender: http1::SendRequest<ClientBody>, address: SocketAddr },
+    Own(Own),
     Shared(Share),
 }
 
@@ -146,7 +152,7 @@ impl TargetPool {
             if let Some(lease) = self.share(&busy) {
                 return Ok(lease);
             }
-            self.make_shared(now_ms).await?;
+            Box::pin(self.make_shared(now_ms)).await?;
         }
     }
 
@@ -162,39 +168,55 @@ impl TargetPool {
             let kept = self.idle.borrow_mut().pop();
             let granted = match kept {
                 Some(idle) => Grant::Connection(idle),
-                None => match self.room.place() {
-                    Some(place) => Grant::Place(place),
-                    None => self
-                        .room
-                        .wait(self.dialer.connect_timeout)
-                        .await
-                        .ok_or(Unavailable::Overloaded)?,
-                },
+                None => self.granted().await?,
             };
-            let place = match granted {
-                Grant::Place(place) => place,
+            let (own, idle_ms) = match granted {
                 Grant::Connection(mut idle) => {
-                    if idle.sender.ready().await.is_err() {
+                    if idle.own.sender.ready().await.is_err() {
                         continue;
                     }
-                    let idle_ms = Some(now_ms.saturating_sub(idle.since_ms));
-                    let Idle { sender, address, .. } = idle;
-                    let connection = Connection::Own { sender, address };
-                    return Ok(Lease { connection, idle_ms, busy });
+                    (idle.own, Some(now_ms.saturating_sub(idle.since_ms)))
                 }
+                // In a box: what makes a connection is large, and few requests need it.
+                Grant::Place(place) => match Box::pin(self.open(place, http1, now_ms)).await? {
+                    Some(own) => (own, None),
+                    // It speaks HTTP/2 from now on.
+                    None => return self.share(&busy).ok_or(Unavailable::Overloaded),
+                },
             };
-            let dialed = self.dial(http1).await?;
-            if dialed.protocol == Protocol::Http1 {
-                let (sender, address) = open_http1(dialed, place).await?;
-                let connection = Connection::Own { sender, address };
-                return Ok(Lease { connection, idle_ms: None, busy });
-            }
-            // It speaks HTTP/2 from now on: then this one is the first that is shared.
-            self.add_shared(dialed, place, now_ms).await?;
-            if let Some(lease) = self.share(&busy) {
-                return Ok(lease);
-            }
+            return Ok(Lease { connection: Connection::Own(own), idle_ms, busy });
         }
+    }
+
+    async fn granted(&self) -> Result<Grant<Idle>, Unavailable> {
+        if let Some(place) = self.room.place() {
+            return Ok(Grant::Place(place));
+        }
+        let waiting = Box::pin(self.room.wait(self.dialer.connect_timeout));
+        waiting.await.ok_or(Unavailable::Overloaded)
+    }
+
+    /// Makes a connection: for the caller alone, or `None` where it is one to share.
+    async fn open(&self, place: Place<Idle>, http1: bool, now_ms: u64) -> io::Result<Option<Own>> {
+        let addresses = timeout(self.dialer.connect_timeout, self.names.addresses());
+        let dialed = self.dialer.dial(&addresses.await??, http1).await?;
+        let address = dialed.address;
+        if dialed.protocol == Protocol::Http1 {
+            let sender = match dialed.stream {
+                Stream::Clear(stream) => speak_http1(stream).await?,
+                Stream::Tls(stream) => speak_http1(stream).await?,
+            };
+            return Ok(Some(Own { sender, address, _place: place }));
+        }
+        let made = match dialed.stream {
+            Stream::Clear(stream) => Multiplexed::open(stream, address, place, now_ms).await?,
+            Stream::Tls(stream) => Multiplexed::open(stream, address, place, now_ms).await?,
+        };
+        let mut shared = self.shared.borrow_mut();
+        shared.retain(|connection| !connection.is_over());
+        shared.push(made);
+        self.speaks.set(Some(Protocol::Http2));
+        Ok(None)
     }
 
     /// A part of the first shared connection that has one left.
@@ -224,41 +246,20 @@ impl TargetPool {
         making.await.map_err(|error| Unavailable::Failed(again(error)))
     }
 
-    async fn try_make_shared(self: &Rc<Self>, now_ms: u64) -> io::Result<()> {
+    async fn try_make_shared(&self, now_ms: u64) -> io::Result<()> {
         let Some(place) = self.room.place() else {
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "too many connections"));
         };
-        let dialed = self.dial(false).await?;
-        if dialed.protocol == Protocol::Http2 {
-            return self.add_shared(dialed, place, now_ms).await;
+        if let Some(own) = self.open(place, false, now_ms).await? {
+            self.speaks.set(Some(Protocol::Http1));
+            self.keep(Idle { own, since_ms: now_ms });
         }
-        self.speaks.set(Some(Protocol::Http1));
-        let (sender, address) = open_http1(dialed, place).await?;
-        self.keep(Idle { sender, address, since_ms: now_ms });
         Ok(())
-    }
-
-    async fn add_shared(&self, dialed: Dialed, place: Place<Idle>, now_ms: u64) -> io::Result<()> {
-        self.speaks.set(Some(Protocol::Http2));
-        let address = dialed.address;
-        let made = match dialed.stream {
-            Stream::Clear(stream) => Multiplexed::open(stream, address, place, now_ms).await?,
-            Stream::Tls(stream) => Multiplexed::open(stream, address, place, now_ms).await?,
-        };
-        let mut shared = self.shared.borrow_mut();
-        shared.retain(|connection| !connection.is_over());
-        shared.push(made);
-        Ok(())
-    }
-
-    async fn dial(&self, http1: bool) -> io::Result<Dialed> {
-        let addresses = tokio::time::timeout(self.dialer.connect_timeout, self.names.addresses());
-        self.dialer.dial(&addresses.await??, http1).await
     }
 
     /// For whoever waits, or for the next request.
     fn keep(&self, idle: Idle) {
-        if idle.sender.is_closed() || !self.names.has(idle.address) {
+        if idle.own.sender.is_closed() || !self.names.has(idle.own.address) {
             return;
         }
         let Some(idle) = self.room.hand_on(idle) else { return };
@@ -273,7 +274,7 @@ impl TargetPool {
     pub fn sweep(self: &Rc<Self>, now_ms: u64) {
         let too_old = now_ms.saturating_sub(MAX_IDLE_MS);
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|idle| !idle.sender.is_closed() && idle.since_ms >= too_old);
+        idle.retain(|idle| !idle.own.sender.is_closed() && idle.since_ms >= too_old);
         let mut shared = self.shared.borrow_mut();
         shared.retain(|connection| !connection.is_over() && !connection.is_idle_since(too_old));
         let connected = !idle.is_empty() || !shared.is_empty() || self.busy.get() > 0;
@@ -285,7 +286,7 @@ impl TargetPool {
     /// Lets go of connections to addresses that the name no longer has.
     async fn look_where_it_is(self: Rc<Self>) {
         if self.names.ask().await.is_ok() {
-            self.idle.borrow_mut().retain(|idle| self.names.has(idle.address));
+            self.idle.borrow_mut().retain(|idle| self.names.has(idle.own.address));
             let shared = self.shared.borrow();
             shared.iter().filter(|c| !self.names.has(c.address)).for_each(|c| c.retire());
         }
@@ -293,20 +294,21 @@ impl TargetPool {
 }
 
 impl Lease {
-    /// Sends a request.
+    /// Sends a request, in the form of what is spoken.
     pub async fn send(
         &mut self,
         mut request: Request<ClientBody>,
     ) -> Result<Response<Incoming>, TrySendError<Request<ClientBody>>> {
         match &mut self.connection {
-            Connection::Own { sender, .. } => {
+            Connection::Own(own) => {
                 http2::to_http1(&mut request);
-                sender.try_send_request(request).await
+                own.sender.try_send_request(request).await
             }
             Connection::Shared(share) => {
                 let tls = self.busy.pool.dialer.tls.is_some();
                 http2::to_http2(&mut request, tls);
-                share.sender().try_send_request(request).await
+                // In a box, so that it takes no room where HTTP/1.1 is spoken.
+                Box::pin(share.sender().try_send_request(request)).await
             }
         }
     }
@@ -319,9 +321,7 @@ impl Lease {
     /// The request has had its whole answer: the connection is there for the next.
     pub fn give_back(self, now_ms: u64) {
         match self.connection {
-            Connection::Own { sender, address } => {
-                self.busy.pool.keep(Idle { sender, address, since_ms: now_ms });
-            }
+            Connection::Own(own) => self.busy.pool.keep(Idle { own, since_ms: now_ms }),
             Connection::Shared(share) => share.finish(now_ms),
         }
     }
@@ -354,25 +354,12 @@ pub fn is_refused(error: &hyper::Error) -> bool {
     http2::is_refused(error)
 }
 
-type Http1 = (http1::SendRequest<ClientBody>, SocketAddr);
-
-/// Begins to speak HTTP/1.1. The connection's task keeps `place` until its end.
-async fn open_http1(dialed: Dialed, place: Place<Idle>) -> io::Result<Http1> {
-    let sender = match dialed.stream {
-        Stream::Clear(stream) => speak_http1(stream, place).await?,
-        Stream::Tls(stream) => speak_http1(stream, place).await?,
-    };
-    Ok((sender, dialed.address))
-}
-
 async fn speak_http1(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    place: Place<Idle>,
 ) -> io::Result<http1::SendRequest<ClientBody>> {
     let (sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     spawn_local(async move {
-        let _place = place;
         // What goes wrong on it is told to the request that was under way.
         let _ = connection.with_upgrades().await;
     });

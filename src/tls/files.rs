@@ -120,7 +120,11 @@ pub(super) fn roots(file: &Path, content: &[u8]) -> Result<RootCertStore, TlsErr
     Ok(roots)
 }
 
-fn certificates(file: &Path, content: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// The certificates that the content of a file holds, at least one.
+pub(super) fn certificates(
+    file: &Path,
+    content: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certificates = CertificateDer::pem_slice_iter(content).collect::<Result<Vec<_>, _>>();
     match certificates {
         Ok(certificates) if certificates.is_empty() => {

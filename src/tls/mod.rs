@@ -1,8 +1,10 @@
-//! TLS: certificates and keys from files, and what a listener does with them.
+//! TLS: certificates and keys from files, and what listeners and connections to upstreams do with
+//! them.
 //!
 //! One provider of cryptography, aws-lc-rs, named wherever one is needed, so that no second one can
 //! slip in as a default.
 
+mod client;
 mod files;
 mod server;
 
@@ -10,6 +12,7 @@ use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
+pub use client::{ClientSettings, TlsClient};
 pub use files::{CertificateFiles, TlsError, check_certificate, check_roots};
 pub use server::{ServerFiles, TlsServer, alpn};
 

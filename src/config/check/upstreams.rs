@@ -1,15 +1,14 @@
 //! `[upstreams.NAME]`: targets, how they are reached, and the headers set for them.
 
-use std::path::{Path, PathBuf};
-
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
-use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
 
+use crate::config::files;
 use crate::config::problem::Complaints;
 use crate::config::tree::{Table, Value, Word};
-use crate::config::types::{Health, Target, Upstream, UpstreamTls};
+use crate::config::types::{Health, Target, Upstream};
+use crate::tls::ClientSettings;
 
 /// Headers that the gateway writes anew for every message.
 const NOT_TO_SET: [&str; 9] = [
@@ -111,54 +110,16 @@ fn health(given: &Table, complaints: &mut Complaints<'_>) -> Option<Health> {
     Some(Health { path: asked, interval: given.duration("interval") })
 }
 
-/// What the files hold is looked at too. One that cannot be read is a warning: a command that has
-/// nothing to do with it may be run by somebody who may not read it, or elsewhere.
-fn tls(given: &Table, complaints: &mut Complaints<'_>) -> UpstreamTls {
+/// What the files hold is looked at by who serves.
+fn tls(given: &Table, complaints: &mut Complaints<'_>) -> ClientSettings {
     let filled = |name: &str| given.word(name).filter(|word| !word.text.is_empty());
-    let ca = filled("ca").map(|file| certificates(file, complaints));
-    let identity = match (filled("cert"), filled("key")) {
-        (Some(cert), Some(key)) => {
-            Some((certificates(cert, complaints), private_key(key, complaints)))
-        }
-        (None, None) => None,
-        (Some(word), None) | (None, Some(word)) => {
-            complaints.problem(word.at, "`cert` and `key` are given together");
-            None
-        }
-    };
-    let server_name = filled("server_name").map(|name| {
-        if !is_server_name(name.text) {
-            complaints.problem(name.at, format!("{name} is no host's name or address"));
-        }
-        name.text.to_owned()
-    });
-    UpstreamTls { ca, identity, server_name }
-}
-
-fn certificates(file: Word<'_>, complaints: &mut Complaints<'_>) -> PathBuf {
-    let path = Path::new(file.text);
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match read {
-        Ok(certificates) if !certificates.is_empty() => {}
-        Ok(_) => complaints.problem(file.at, format!("{file} holds no certificate in PEM")),
-        Err(pem::Error::Io(error)) => unreadable(file, &error, complaints),
-        Err(_) => complaints.problem(file.at, format!("{file} is not in PEM")),
+    if let (Some(word), None) | (None, Some(word)) = (filled("cert"), filled("key")) {
+        complaints.problem(word.at, "`cert` and `key` are given together");
     }
-    path.to_owned()
-}
-
-fn private_key(file: Word<'_>, complaints: &mut Complaints<'_>) -> PathBuf {
-    let path = Path::new(file.text);
-    match PrivateKeyDer::from_pem_file(path) {
-        Ok(_) => {}
-        Err(pem::Error::Io(error)) => unreadable(file, &error, complaints),
-        Err(_) => complaints.problem(file.at, format!("{file} holds no private key in PEM")),
+    if let Some(name) = filled("server_name").filter(|name| !is_server_name(name.text)) {
+        complaints.problem(name.at, format!("{name} is no host's name or address"));
     }
-    path.to_owned()
-}
-
-fn unreadable(file: Word<'_>, error: &std::io::Error, complaints: &mut Complaints<'_>) {
-    complaints.warning(file.at, format!("{file} cannot be read: {error}"));
+    files::upstream_tls(given)
 }
 
 fn set_headers(

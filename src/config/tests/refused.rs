@@ -119,10 +119,6 @@ fn what_the_file_may_not_look_like(#[case] text: &str, #[case] expected: &str) {
     "`cert` and `key` are given together"
 )]
 #[case(
-    "upstreams.a = { targets = ['https://a'], tls = { ca = 'Cargo.toml' } }",
-    "`Cargo.toml` holds no certificate in PEM"
-)]
-#[case(
     "upstreams.a = { targets = ['https://a'], tls = { server_name = 'a b' } }",
     "`a b` is no host's name or address"
 )]

@@ -12,8 +12,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::tls::TlsClient;
 use crate::config::Target;
+use crate::tls::TlsClient;
 
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Dialer {
             let protocol = if self.http2 && !http1 { Protocol::Http2 } else { Protocol::Http1 };
             return Ok(Dialed { address, protocol, stream: Stream::Clear(stream) });
         };
-        let name = tls.server_name(&self.target).map_err(io::Error::other)?;
+        let name = tls.server_name(&self.target.host).map_err(io::Error::other)?;
         let connector = TlsConnector::from(Arc::clone(tls.config(http1)));
         let stream = connector.connect(name, stream).await?;
         // What the target chose (RFC 7301); one that chose nothing speaks HTTP/1.1.

@@ -13,9 +13,8 @@ use hyper::body::{Frame, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,42 +23,13 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
-/// A certificate authority of the test's own.
-pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-/// A certificate and its key, in PEM.
-pub(crate) struct Identity {
-    pub(crate) cert: String,
-    pub(crate) key: String,
-}
-
-impl Authority {
-    pub(crate) fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key can be made");
-        Self(CertifiedIssuer::self_signed(params, key).expect("it signs itself"))
-    }
-
-    pub(crate) fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    pub(crate) fn issue(&self, name: &str) -> Identity {
-        let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
-        let key = KeyPair::generate().expect("a key can be made");
-        let cert = params.signed_by(&key, &self.0).expect("it signs").pem();
-        Identity { cert, key: key.serialize_pem() }
-    }
-}
-
 /// How the upstream is spoken to.
 pub(crate) enum Speaks {
     /// HTTP/2 in clear.
     Http2,
-    /// TLS with this identity, choosing among these protocols; clients show a certificate of the
-    /// authority, if there is one.
-    Tls(Identity, &'static [&'static str], Option<Box<Authority>>),
+    /// TLS with this certificate and key in PEM, choosing among these protocols; clients show a
+    /// certificate of this authority, if there is one.
+    Tls((String, String), &'static [&'static str], Option<String>),
 }
 
 /// A listening upstream.
@@ -134,9 +104,9 @@ impl ModernOrigin {
 }
 
 fn acceptor(
-    identity: &Identity,
+    (cert, key): &(String, String),
     protocols: &[&str],
-    clients: Option<Box<Authority>>,
+    clients: Option<String>,
 ) -> TlsAcceptor {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -146,14 +116,15 @@ fn acceptor(
         None => builder.with_no_client_auth(),
         Some(authority) => {
             let mut roots = RootCertStore::empty();
-            roots.add(authority.0.der().clone()).expect("it is a certificate");
+            let authority = CertificateDer::from_pem_slice(authority.as_bytes());
+            roots.add(authority.expect("it is PEM")).expect("it is a certificate");
             let roots = Arc::new(roots);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
             builder.with_client_cert_verifier(verifier.expect("it has a root"))
         }
     };
-    let cert = rustls::pki_types::CertificateDer::from_pem_slice(identity.cert.as_bytes());
-    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("a key");
+    let cert = CertificateDer::from_pem_slice(cert.as_bytes());
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
     let chain = vec![cert.expect("a certificate")];
     let mut config = builder.with_single_cert(chain, key).expect("they go together");
     config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
