@@ -113,7 +113,7 @@ impl Gateway {
         let watch = Watch::new(&loaded, environment);
         let mut probers = Probers::default();
         probers.follow(&shared.plan.load());
-        let reloader = Reloader { control: Arc::clone(&control), watch, config, tls, probers };
+        let reloader = Reloader { control: Arc::clone(&control), watch, config, probers, tls };
         Ok(Self {
             control,
             orders,
@@ -386,9 +386,9 @@ struct Reloader {
     watch: Watch,
     /// What the parts that can't be changed while they run were started with.
     config: Arc<Config>,
+    probers: Probers,
     /// The listeners' certificates.
     tls: Option<TlsServer>,
-    probers: Probers,
 }
 
 impl Reloader {

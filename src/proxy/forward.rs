@@ -64,6 +64,11 @@ pub async fn forward(
     let test = permit.holder().is_some_and(|h| h.record.key.environment == Environment::Test);
     let targets = adopted.targets(decided.route.upstream, test);
     let upgrade = decided.route.websocket && websocket::is_asked_for(&request);
+    // Of HTTP/2, which has no other answer to it than the tunnel or a failure.
+    let must_upgrade = websocket::by_connect(&request).is_some();
+    if must_upgrade && !upgrade {
+        return Err(Refusal::BadRequest("no WebSocket is taken here"));
+    }
     let mut request = to_upstream(permit, decided, adopted, request, meter);
     if upgrade {
         websocket::set_upgrade(request.headers_mut());
@@ -83,8 +88,9 @@ pub async fn forward(
                     meter.answered();
                     return Ok(switch(response, lease, decided.route.tunnel_idle_ms));
                 }
-                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                    tracing::warn!("the upstream switched protocols unasked");
+                let refused = must_upgrade && response.status().is_success();
+                if refused || response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    tracing::warn!("the upstream switched protocols unasked, or not when asked");
                     return Err(Reason::UpstreamUnavailable.into());
                 }
                 meter.answered();

@@ -5,22 +5,64 @@
 //! header; `h2c` would carry requests past every check.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderName, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TE, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, TE, UPGRADE,
 };
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
+use hyper::ext::Protocol;
 
 /// The longest head of a frame whose parts decide its length: two bytes and eight of length.
 const MAX_DECIDING: usize = 10;
 /// The opcode of a close frame (RFC 6455 section 5.5.1).
 const CLOSE: u8 = 8;
 
-/// Whether a request is a WebSocket's opening handshake: GET in HTTP/1.1 without a body, version 13.
+/// Makes the extended CONNECT by which HTTP/2 asks for a WebSocket (RFC 8441 section 5) the opening
+/// handshake that it stands for; whether it was one. `random` becomes the key that HTTP/2 has not.
+pub fn from_connect<B>(request: &mut Request<B>, random: [u8; 16]) -> bool {
+    let is_one = by_connect(request).is_some_and(|protocol| protocol == "websocket");
+    if is_one {
+        *request.method_mut() = Method::GET;
+        set_upgrade(request.headers_mut());
+        request.headers_mut().insert(SEC_WEBSOCKET_KEY, key(random));
+    }
+    is_one
+}
+
+/// The protocol that a request asked for by an extended CONNECT, if it was one.
+pub fn by_connect<B>(request: &Request<B>) -> Option<&str> {
+    request.extensions().get::<Protocol>().map(Protocol::as_str)
+}
+
+/// Makes an upstream's grant the answer to an extended CONNECT.
+pub fn to_connect<B>(response: &mut Response<B>) {
+    *response.status_mut() = StatusCode::OK;
+    for name in [CONNECTION, UPGRADE, SEC_WEBSOCKET_ACCEPT] {
+        response.headers_mut().remove(name);
+    }
+}
+
+/// Sixteen bytes in base64 (RFC 4648 section 4).
+fn key(random: [u8; 16]) -> HeaderValue {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = [b'='; 24];
+    for (bytes, digits) in random.chunks(3).zip(text.chunks_mut(4)) {
+        let bits =
+            (0..3).fold(0, |bits, at| bits << 8 | bytes.get(at).map_or(0, |b| usize::from(*b)));
+        for (place, digit) in digits.iter_mut().enumerate().take(bytes.len() + 1) {
+            *digit = DIGITS[bits >> (18 - 6 * place) & 63];
+        }
+    }
+    HeaderValue::from_bytes(&text).expect("base64 is a header's value")
+}
+
+/// Whether a request is a WebSocket's opening handshake: GET without a body, not in HTTP/1.0, version
+/// 13.
 pub fn is_asked_for<B: Body>(request: &Request<B>) -> bool {
     let headers = request.headers();
     says(headers, &UPGRADE, "websocket")
         && *request.method() == Method::GET
-        && request.version() == Version::HTTP_11
+        && request.version() != Version::HTTP_10
         && request.body().is_end_stream()
         && connection_names_upgrade(headers)
         && says(headers, &SEC_WEBSOCKET_VERSION, "13")
@@ -148,6 +190,29 @@ mod tests {
         }
         change(&mut request);
         is_asked_for(&request)
+    }
+
+    #[test]
+    fn a_key_is_base64() {
+        assert_eq!(key(*b"the sample nonce"), "dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(key([0xff; 16]), "/////////////////////w==");
+    }
+
+    #[test]
+    fn only_an_extended_connect_for_it_becomes_a_handshake() {
+        let handshake = |method: Method, protocol: Option<&'static str>| {
+            let mut request = Request::builder().method(method).version(Version::HTTP_2);
+            request = request.header(SEC_WEBSOCKET_VERSION, "13");
+            if let Some(protocol) = protocol {
+                request = request.extension(Protocol::from_static(protocol));
+            }
+            let mut request = request.body(Empty::<&[u8]>::new()).unwrap();
+            (from_connect(&mut request, [0; 16]), is_asked_for(&request))
+        };
+        assert_eq!(handshake(Method::CONNECT, Some("websocket")), (true, true));
+        assert_eq!(handshake(Method::CONNECT, Some("connect-udp")), (false, false));
+        assert_eq!(handshake(Method::CONNECT, None), (false, false));
+        assert_eq!(handshake(Method::GET, None), (false, false));
     }
 
     #[test]

@@ -428,8 +428,8 @@ async fn serve_connection(
     serve_stream(worker, stream, negotiated, connection, handler).await;
 }
 
-/// Serves a stream in the protocol that its first bytes tell. Where another one was `negotiated` for
-/// it, it is closed.
+/// Serves a stream in the protocol that was `negotiated` for it, or else in the one that its first
+/// bytes tell.
 async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
     worker: Rc<Worker>,
     stream: S,
@@ -440,13 +440,16 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
     let told = unless_ended(&connection, protocol::tell(stream)).await;
     // How a connection broke is its client's business.
     let Some(Ok((protocol, stream))) = told else { return };
-    match protocol {
-        _ if negotiated.is_some_and(|negotiated| negotiated != protocol) => {}
-        Protocol::Http1 => serve_http1(worker, stream, connection, handler).await,
+    match (negotiated, protocol) {
+        // Who then speaks HTTP/2 all the same is answered by the gate that this is not HTTP/1.1.
+        (Some(Protocol::Http1), _) | (None, Protocol::Http1) => {
+            serve_http1(worker, stream, connection, handler).await;
+        }
         // Boxed, so that a connection of HTTP/1.1 has not its room as well.
-        Protocol::Http2 => {
+        (_, Protocol::Http2) => {
             Box::pin(http2::serve_stream(worker, stream, connection, handler)).await;
         }
+        (Some(Protocol::Http2), Protocol::Http1) => {}
     }
 }
 

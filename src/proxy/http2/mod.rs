@@ -16,12 +16,14 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_local;
@@ -29,6 +31,7 @@ use tokio::task::spawn_local;
 use super::body::Outgoing;
 use super::connection::{Connection, Waiting};
 use super::serve::{Handler, serve};
+use super::websocket;
 use super::worker::Worker;
 use crate::domain::Refusal;
 use crate::telemetry::metrics::Http2Cut;
@@ -78,9 +81,11 @@ pub async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
     connection.wait_for(Waiting::Request, worker.now_ms());
     let streams = Rc::new(Streams::new(Rc::clone(&worker), Rc::clone(&connection)));
     let service = service_fn(|mut request: Request<Incoming>| {
+        let is_websocket = websocket::from_connect(&mut request, rand::random());
+        let upgrade = is_websocket.then(|| hyper::upgrade::on(&mut request));
         let refused = head::inspect(&request, max_head).err();
         head::join_cookies(request.headers_mut());
-        streams.begin(refused, request, handler)
+        streams.begin(refused, request, upgrade, handler)
     });
     let builder = builder(&streams, max_head);
     let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
@@ -117,6 +122,7 @@ fn builder(streams: &Rc<Streams>, max_head: usize) -> http2::Builder<Tasks> {
         .max_send_buf_size(SEND_BUFFER)
         .max_frame_size(FRAME)
         .header_table_size(HEADER_TABLE)
+        .enable_connect_protocol()
         .max_header_list_size((max_head * HEAD_ALLOWANCE) as u32)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_ERROR_RESETS)
@@ -152,6 +158,8 @@ struct Stream {
     /// What a connection is to a request of HTTP/1.1.
     connection: Rc<Connection>,
     answered: Cell<bool>,
+    /// The client's side of a WebSocket that it asks for, once that is granted.
+    upgrade: Cell<Option<OnUpgrade>>,
 }
 
 impl Streams {
@@ -172,15 +180,21 @@ impl Streams {
         &self,
         refused: Option<Refusal>,
         request: Request<Incoming>,
+        upgrade: Option<OnUpgrade>,
         handler: H,
     ) -> impl Future<Output = Result<Response<Outgoing>, Infallible>> + use<H> {
         let connection = Rc::new(self.connection.stream(self.worker.now_ms()));
-        let stream = Rc::new(Stream { connection, answered: Cell::new(false) });
+        let upgrade = Cell::new(upgrade);
+        let stream = Rc::new(Stream { connection, answered: Cell::new(false), upgrade });
         self.worker.look_after(&stream.connection);
         *self.begun.borrow_mut() = Some(Rc::clone(&stream));
         let connection = Rc::clone(&stream.connection);
         let serving = serve(Rc::clone(&self.worker), connection, refused, request, handler);
-        serving.inspect(move |_| stream.answered.set(true))
+        serving.map(move |answer| {
+            stream.answered.set(true);
+            let is_granted = stream.connection.is_switched();
+            answer.map(|answer| if is_granted { granted(answer) } else { answer })
+        })
     }
 
     fn opened(&self) {
@@ -236,31 +250,45 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for Tasks {
     }
 }
 
-/// One stream's task, from its head to its answer's last byte. Given up before, the stream is reset.
+/// What grants an extended CONNECT. The library begins the tunnel behind it.
+fn granted(mut answer: Response<Outgoing>) -> Response<Outgoing> {
+    websocket::to_connect(&mut answer);
+    *answer.body_mut() = Outgoing::Full(None);
+    answer
+}
+
+/// One stream's task, from its head to its answer's last byte, or to the end of its WebSocket. Given
+/// up before, the stream is reset.
 async fn run(streams: Rc<Streams>, stream: Rc<Stream>, task: impl Future<Output = ()>) {
     let _open = Open::new(&streams);
     let (connection, worker) = (&stream.connection, &streams.worker);
     let (_, begun_ms) = connection.waiting();
     let mut task = pin!(task);
-    poll_fn(|cx| {
+    let is_done = poll_fn(|cx| {
         connection.runs_in(cx);
         if connection.is_ended() {
-            return Poll::Ready(());
+            return Poll::Ready(false);
         }
         if task.as_mut().poll(cx).is_ready() {
-            // The account of a request that was answered to its end is closed by now.
-            if connection.waiting().0 == Waiting::Nothing {
-                streams.cancelled(begun_ms);
-            }
-            return Poll::Ready(());
+            return Poll::Ready(true);
         }
         // An upstream that is overdue has been seen to: it is the client that takes nothing.
         if stream.answered.get() && connection.is_overdue(worker.now_ms()) {
-            return Poll::Ready(());
+            return Poll::Ready(false);
         }
         Poll::Pending
-    })
-    .await;
+    });
+    match (is_done.await, connection.take_tunnel(), stream.upgrade.take()) {
+        (true, Some(tunnel), Some(upgrade)) => {
+            // Boxed, so that other streams have not its room as well.
+            if let Ok(client) = upgrade.await {
+                Box::pin(tunnel.run(TokioIo::new(client), Bytes::new())).await;
+            }
+        }
+        // The account of a request that was answered to its end is closed by now.
+        (true, ..) if connection.waiting().0 == Waiting::Nothing => streams.cancelled(begun_ms),
+        _ => {}
+    }
 }
 
 /// What is left of the requests that a client may cancel.

@@ -158,8 +158,8 @@ pub(super) fn is_refused(error: &hyper::Error) -> bool {
     })
 }
 
-/// Makes a request one of HTTP/2: whom it is for stands in the URI (RFC 9113 section 8.3.1), and no
-/// field is named as one of this connection alone (section 8.2.2).
+/// Makes a request one of HTTP/2: whom it is for stands in the URI (RFC 9113 section 8.3.1), and
+/// `Connection` goes without what it names, which is `TE` alone (section 8.2.2).
 pub(super) fn to_http2<B>(request: &mut Request<B>, tls: bool) {
     let scheme = if tls { Scheme::HTTPS } else { Scheme::HTTP };
     *request.version_mut() = Version::HTTP_2;

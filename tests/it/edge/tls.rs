@@ -36,6 +36,22 @@ fn clients_speak_https_with_both_versions_and_the_upstream_is_told() {
 }
 
 #[test]
+fn http_2_is_agreed_on_where_both_want_it() {
+    let (origin, authority) = (Origin::start(), Authority::new("ca"));
+    authority.issue("api", &["api.example"]);
+    let gateway = setup(&origin).config(&authority.config(&["api"], "")).start();
+    let key = gateway.key("--name a");
+    for (wanted, spoken) in [("--http2", "2"), ("--http1.1", "1.1"), ("--no-alpn", "1.1")] {
+        let call = gateway.curl("/a").bearer(&key).args([wanted, "-w", " over %{http_version}"]);
+        let answer = call.https("api.example", &authority.file("ca.pem")).send();
+        assert_eq!(answer.status, 200, "{wanted}");
+        assert!(answer.text().ends_with(&format!(" over {spoken}")), "{wanted}");
+        assert_eq!(origin.last().fields.all("x-forwarded-proto"), ["https"]);
+        assert_eq!(origin.last().fields.all("x-forwarded-for"), ["127.0.0.1"]);
+    }
+}
+
+#[test]
 fn each_host_has_its_certificate() {
     let (origin, authority) = (Origin::start(), Authority::new("ca"));
     authority.issue("a", &["a.example"]);

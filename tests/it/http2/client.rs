@@ -49,6 +49,14 @@ impl Client {
         Self { sender, driver: tokio::spawn(connection) }
     }
 
+    /// Connects, and waits until the gateway has said that it takes extended CONNECTs.
+    pub(super) async fn connect_extended(address: SocketAddr) -> Self {
+        let client = Self::connect(address).await;
+        assert_eq!(client.get("/", &[]).await.status, 404);
+        assert!(client.sender.is_extended_connect_protocol_enabled());
+        client
+    }
+
     /// Begins a request whose body comes later.
     pub(super) async fn begin(
         &self,
@@ -78,7 +86,7 @@ impl Client {
     }
 
     /// Sends any request's head.
-    async fn send(
+    pub(super) async fn send(
         &self,
         request: Request<()>,
         ends: bool,

@@ -9,6 +9,7 @@ mod heads;
 mod refusals;
 mod requests;
 mod times;
+mod websocket;
 
 use client::Client;
 use frames::Frames;
