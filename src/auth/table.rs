@@ -119,7 +119,9 @@ pub struct SecretEntry {
     pub expiry: Expiry,
     /// Whether it was ended for good.
     pub revoked: bool,
-    digest: OnceLock<Digest>,
+    /// Shared with the entry that takes this one's place, so that a confirmation that is under way
+    /// when the row is read again is not lost.
+    digest: Arc<OnceLock<Digest>>,
     read_at_ms: u64,
     read_minute: i64,
     refresh_asked: AtomicBool,
@@ -372,7 +374,7 @@ impl KeyTable {
     /// A secret keeps its digest as long as its hash is the same.
     fn put_secret(&self, secret: Secret, key: &Arc<KeyEntry>, now: Moment) {
         let before = self.secret(secret.id).filter(|before| before.phc == secret.phc);
-        let digest = before.as_ref().and_then(|before| before.digest().copied());
+        let digest = before.as_ref().map(|before| Arc::clone(&before.digest));
         let used = before.as_ref().map_or(0, |before| before.used_minute.load(Ordering::Relaxed));
         let flushed =
             before.as_ref().map_or(0, |before| before.flushed_minute.load(Ordering::Relaxed));
@@ -382,7 +384,7 @@ impl KeyTable {
             phc: secret.phc,
             expiry: Expiry::new(secret.expires_at.map(Timestamp::as_millisecond)),
             revoked: secret.revoked_at.is_some(),
-            digest: digest.map_or_else(OnceLock::new, OnceLock::from),
+            digest: digest.unwrap_or_default(),
             read_at_ms: now.monotonic_ms,
             read_minute: now.wall_ms / 60_000,
             refresh_asked: AtomicBool::new(false),

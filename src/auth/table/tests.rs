@@ -60,6 +60,16 @@ fn a_confirmed_digest_outlives_a_change_of_the_record_but_not_of_the_hash() {
 }
 
 #[test]
+fn a_confirmation_that_is_under_way_when_the_row_is_read_again_is_not_lost() {
+    let digest = crate::key::hash::DigestKey::random().unwrap().digest(b"secret");
+    let table = KeyTable::holding([loaded(0, "a")], &policy(), at_minute(0));
+    let under_way = table.secret(public_id(0)).unwrap();
+    table.put(loaded(0, "a"), None, &policy(), at_minute(1));
+    under_way.confirm(digest);
+    assert!(table.secret(public_id(0)).unwrap().digest().is_some());
+}
+
+#[test]
 fn what_a_key_has_counted_outlives_every_change_of_its_record() {
     let limit: Limit = "2/min".parse().unwrap();
     let table = KeyTable::holding([loaded(0, "a")], &policy(), at_minute(0));
