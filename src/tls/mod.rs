@@ -11,10 +11,16 @@ mod server;
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::ServerName;
 
 pub use client::{ClientSettings, TlsClient};
 pub use files::{CertificateFiles, TlsError, check_certificate, check_roots};
 pub use server::{ServerFiles, TlsServer, alpn};
+
+/// Whether a certificate can be for it: a host name or an address.
+pub fn is_server_name(name: &str) -> bool {
+    ServerName::try_from(name).is_ok()
+}
 
 /// Post-quantum key exchange (X25519MLKEM768) comes first in it.
 fn provider() -> Arc<CryptoProvider> {

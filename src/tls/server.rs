@@ -143,6 +143,8 @@ fn configure(
         certificates.push(Arc::new(certified(files, bytes(cert)?, bytes(key)?)?));
     }
     let mut config = builder.with_cert_resolver(Arc::new(Certificates(certificates)));
+    // The strongest first, whatever order an old client has; scanners look for it.
+    config.ignore_client_order = true;
     config.alpn_protocols = alpn();
     config.session_storage = Arc::clone(&resumption.sessions);
     match &resumption.tickets {

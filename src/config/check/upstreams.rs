@@ -2,13 +2,12 @@
 
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue};
-use rustls::pki_types::ServerName;
 
 use crate::config::files;
 use crate::config::problem::Complaints;
 use crate::config::tree::{Table, Value, Word};
 use crate::config::types::{Health, Target, Upstream};
-use crate::tls::ClientSettings;
+use crate::tls::{ClientSettings, is_server_name};
 
 /// Headers that the gateway writes anew for every message.
 const NOT_TO_SET: [&str; 9] = [
@@ -94,11 +93,6 @@ fn target(text: &str) -> Option<Target> {
     };
     let (authority, host) = (authority.to_string(), host.to_owned());
     (!tls || is_server_name(&host)).then_some(Target { tls, authority, host, port })
-}
-
-/// Whether a certificate can be for it.
-fn is_server_name(name: &str) -> bool {
-    ServerName::try_from(name).is_ok()
 }
 
 fn health(given: &Table, complaints: &mut Complaints<'_>) -> Option<Health> {
