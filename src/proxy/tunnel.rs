@@ -3,7 +3,7 @@
 //!
 //! The frames pass untouched. They are followed only so that, when it is the gateway that ends a
 //! tunnel, both sides are told by a close frame where one may stand. Whatever ends a tunnel from
-//! here is decided in one place ([`Running::must_end`]), looked at whenever the connection's task
+//! here is decided in one place (`Running::must_end`), looked at whenever the connection's task
 //! is woken.
 
 use std::future::poll_fn;
