@@ -23,7 +23,7 @@ pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Upload {
     bytes: Cell<u64>,
     done: Cell<bool>,
-    moved: Cell<bool>,
+    moved: Cell<u64>,
     fault: Cell<Option<Fault>>,
 }
 
@@ -44,8 +44,8 @@ impl Upload {
         self.bytes.set(self.bytes.get() + bytes);
     }
 
-    /// Whether any of it was read since this was last asked.
-    pub fn has_moved(&self) -> bool {
+    /// How many bytes were read since this was last asked.
+    pub fn moved(&self) -> u64 {
         self.moved.take()
     }
 
@@ -154,7 +154,7 @@ impl Body for ClientBody {
             };
             self.left = left;
             self.upload.bytes.set(self.upload.bytes.get() + length);
-            self.upload.moved.set(true);
+            self.upload.moved.set(self.upload.moved.get() + length);
             self.upload.done.set(self.is_end_stream());
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }

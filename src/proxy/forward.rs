@@ -29,6 +29,9 @@ use crate::domain::{Environment, Reason, Refusal};
 /// A connection that was idle for longer may just be closed by its upstream.
 const FRESH_MS: u64 = 1_000;
 
+/// Bytes of a body that a client has to send a second, on the whole of the route's timeout.
+const MIN_UPLOAD_PER_SECOND: u64 = 256;
+
 /// What of a request was decided on its way here.
 pub struct Decided<'a> {
     /// The route taken.
@@ -285,7 +288,8 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// What a future gives before the connection's deadline; `None` when that passes first. The deadline
-/// moves as long as the client's body does: the time is the upstream's, not the upload's.
+/// moves as long as the client's body does at a fair rate: the time is the upstream's, not the
+/// upload's, and a trickle holds nothing open.
 async fn in_time<T>(future: impl Future<Output = T>, timeout_ms: u64, meter: &Meter) -> Option<T> {
     let mut future = pin!(future);
     std::future::poll_fn(|cx| {
@@ -296,7 +300,7 @@ async fn in_time<T>(future: impl Future<Output = T>, timeout_ms: u64, meter: &Me
         if !meter.connection().is_overdue(now_ms) {
             return Poll::Pending;
         }
-        if meter.upload().has_moved() {
+        if meter.upload().moved() >= (MIN_UPLOAD_PER_SECOND * timeout_ms / 1_000).max(1) {
             meter.connection().set_deadline(now_ms + timeout_ms);
             return Poll::Pending;
         }

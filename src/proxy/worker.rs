@@ -42,7 +42,7 @@ use crate::auth::table::Moment;
 use crate::config::Server;
 use crate::limit::ConnectionCounts;
 use crate::telemetry::access::AccessLog;
-use crate::telemetry::metrics::{Metrics, WorkerMetrics};
+use crate::telemetry::metrics::{Metrics, WaitedFor, WorkerMetrics};
 
 /// How often overdue connections are looked for: the precision of every timeout.
 const SWEEP: Duration = Duration::from_millis(100);
@@ -202,14 +202,17 @@ impl Worker {
         let over = |since: u64, bound: Duration| now_ms > since + bound.as_millis() as u64;
         self.connections.borrow_mut().retain(|connection| {
             let Some(connection) = connection.upgrade() else { return false };
+            let (idle, head) = (server.idle_timeout, server.header_timeout);
             let has_waited = match (connection.stuck_since(), connection.waiting()) {
-                (Some(since), _) | (None, (Waiting::Request, since)) => {
-                    over(since, server.idle_timeout)
+                (Some(since), _) => over(since, idle).then_some(WaitedFor::Reading),
+                (None, (Waiting::Request, since)) => {
+                    over(since, idle).then_some(WaitedFor::Request)
                 }
-                (None, (Waiting::Head, since)) => over(since, server.header_timeout),
-                (None, (Waiting::Nothing, _)) => false,
+                (None, (Waiting::Head, since)) => over(since, head).then_some(WaitedFor::Head),
+                (None, (Waiting::Nothing, _)) => None,
             };
-            if has_waited {
+            if let Some(what) = has_waited.filter(|_| !connection.is_ended()) {
+                self.metrics.connection_timed_out(what);
                 connection.end();
             } else if connection.is_overdue(now_ms) {
                 connection.wake();

@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 use super::cells::{Bounds, CHANGE_BOUNDS, OVERHEAD_BOUNDS, REQUEST_BOUNDS, Reading};
 use super::{
     Counter, Histogram, Http2Cut, KeyTableResult, Metrics, Source, TargetLabel, TargetMetrics,
-    WorkerMetrics, lock,
+    WaitedFor, WorkerMetrics, lock,
 };
 use crate::domain::Reason;
 
@@ -180,6 +180,12 @@ impl Exposition<'_> {
         let help = "Client connections closed at once because their address had a quarter of all";
         let refused = metrics.total(|worker| &worker.connections_refused_by_address);
         self.counter("keygate_connections_refused_by_address", help, refused)?;
+        let help = "Client connections closed because their client took too long";
+        let mut family = self.family("keygate_connections_timed_out", help, MetricType::Counter)?;
+        for what in WaitedFor::ALL {
+            let count = metrics.total(|worker| &worker.connections_timed_out[what as usize]);
+            count_with(&mut family, &[("waiting_for", what.name())], count)?;
+        }
         let closed = metrics.total(|worker| &worker.tunnels_closed);
         let open = metrics.total(|worker| &worker.tunnels_opened).saturating_sub(closed);
         self.gauge("keygate_tunnels", "WebSockets that are open", open)?;

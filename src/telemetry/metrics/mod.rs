@@ -19,7 +19,7 @@ use cells::{CHANGE_BOUNDS, Tally};
 pub use cells::{Counter, Gauge, Histogram};
 pub use encode::CONTENT_TYPE;
 pub use route::{RouteMetrics, TargetMetrics};
-pub use worker::{Http2Cut, KeyTableResult, WorkerMetrics};
+pub use worker::{Http2Cut, KeyTableResult, WaitedFor, WorkerMetrics};
 
 /// The route label of requests that matched no route.
 pub const NO_ROUTE: &str = "none";

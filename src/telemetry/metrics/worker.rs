@@ -63,6 +63,31 @@ impl Http2Cut {
     }
 }
 
+/// What a client was waited for too long: the `waiting_for` of `keygate_connections_timed_out_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitedFor {
+    /// The rest of a head, or the first one.
+    Head,
+    /// The next request on a kept connection.
+    Request,
+    /// Taking its answer.
+    Reading,
+}
+
+impl WaitedFor {
+    /// Every value, in the order of the type.
+    pub const ALL: [Self; 3] = [Self::Head, Self::Request, Self::Reading];
+
+    /// The value as the label writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Head => "head",
+            Self::Request => "request",
+            Self::Reading => "reading",
+        }
+    }
+}
+
 /// The counters of one worker, on cache lines of their own (processors fetch lines in pairs of 64
 /// bytes). Only that worker may call what counts: a second writer would lose counts.
 #[derive(Debug)]
@@ -78,6 +103,7 @@ pub struct WorkerMetrics {
     pub(super) tunnels_opened: Tally,
     pub(super) tunnels_closed: Tally,
     pub(super) connections_not_begun: Tally,
+    pub(super) connections_timed_out: [Tally; WaitedFor::ALL.len()],
     pub(super) http2_cut: [Tally; Http2Cut::ALL.len()],
     pub(super) failed_auth_blocked: Tally,
     pub(super) keys_exposed: Tally,
@@ -100,6 +126,7 @@ impl WorkerMetrics {
             tunnels_opened: Tally::default(),
             tunnels_closed: Tally::default(),
             connections_not_begun: Tally::default(),
+            connections_timed_out: Default::default(),
             http2_cut: Default::default(),
             failed_auth_blocked: Tally::default(),
             keys_exposed: Tally::default(),
@@ -167,6 +194,11 @@ impl WorkerMetrics {
     /// handshake was wrong or took too long.
     pub fn connection_not_begun(&self) {
         self.connections_not_begun.add(1);
+    }
+
+    /// A client connection was closed because its client took too long.
+    pub fn connection_timed_out(&self, waited_for: WaitedFor) {
+        self.connections_timed_out[waited_for as usize].add(1);
     }
 
     /// An HTTP/2 connection was cut off.

@@ -4,6 +4,7 @@ mod client_address;
 mod connections;
 mod proxy_protocol;
 mod redirect;
+mod scan;
 mod tls;
 
 use crate::support::installation::Setup;

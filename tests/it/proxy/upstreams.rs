@@ -1,6 +1,8 @@
 //! Upstreams that are away, late, too few, or a sandbox; and bodies that are too long for them.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use super::{OPEN, open};
 use crate::support::{Origin, TestGateway, TestStore, Wire, wire};
@@ -35,6 +37,36 @@ fn an_upstream_that_breaks_off_before_its_answer_is_502() {
     let answer = gateway.curl("/a").method("POST").body("{}").bearer(&key).send();
     answer.is_refusal(502, "bad_gateway", "Upstream unavailable");
     assert_eq!(origin.count(), 1, "what may have been done is not asked for again");
+}
+
+/// Sends a body of so many pieces, one every tenth of a second, to a route whose time is 300 ms.
+fn uploaded(piece: usize, pieces: usize) -> u16 {
+    let origin = Origin::start();
+    let gateway = TestGateway::with(TestStore::sqlite())
+        .config(OPEN)
+        .config("[upstreams.api]\ntimeout = \"300ms\"")
+        .upstream("api", &origin)
+        .start();
+    let key = gateway.key("--name a");
+    let mut wire = Wire::connect(gateway.address());
+    let (secret, length) = (key.secret(), piece * pieces);
+    let head = format!("POST /a HTTP/1.1\r\nHost: a\r\nX-API-Key: {secret}\r\n");
+    wire.send(format!("{head}Content-Length: {length}\r\n\r\n"));
+    let (_clock, ticks) = mpsc::channel::<()>();
+    for _ in 0..pieces {
+        // Cut off already, where it is one that is cut off.
+        if wire.try_send(vec![b'x'; piece]).is_err() {
+            break;
+        }
+        assert_eq!(ticks.recv_timeout(Duration::from_millis(100)), Err(RecvTimeoutError::Timeout));
+    }
+    wire.answer().status
+}
+
+#[test]
+fn an_upload_may_take_longer_than_the_upstream_but_no_trickle_holds_it() {
+    assert_eq!(uploaded(100, 12), 200, "1,000 bytes a second");
+    assert_eq!(uploaded(1, 12), 504, "10 bytes a second");
 }
 
 #[test]

@@ -50,3 +50,13 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime can be made").block_on(future)
 }
+
+/// Says that a test is skipped for want of a Debian package; in CI that fails it.
+pub(crate) fn skipped(what: &str, package: &str) {
+    #[expect(clippy::disallowed_methods, reason = "this is no part of the configuration")]
+    let in_ci = std::env::var_os("CI").is_some();
+    assert!(!in_ci, "CI needs Debian's {package}");
+    // Not by a print macro, whose words a passing test keeps to itself.
+    let word = format!("skipped: no {what} is installed (apt-get install {package})\n");
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), word.as_bytes());
+}

@@ -3,7 +3,6 @@
 //! A watchdog process holds the other end of a pipe. When the test process ends, in whatever way,
 //! the pipe closes, and the watchdog kills the server and removes its folder.
 
-use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -49,12 +48,7 @@ impl Postgres {
     /// A server of the test's own, to be stopped and started. `None` as for the shared one.
     pub(crate) fn own() -> Option<Self> {
         let Some(_) = binaries() else {
-            #[expect(clippy::disallowed_methods, reason = "this is no part of the configuration")]
-            let in_ci = std::env::var_os("CI").is_some();
-            assert!(!in_ci, "CI needs Debian's postgresql");
-            // Not by a print macro, whose words a passing test keeps to itself.
-            let word = "skipped: no Postgres server is installed (apt-get install postgresql)";
-            let _ = writeln!(std::io::stderr(), "{word}");
+            super::skipped("Postgres server", "postgresql");
             return None;
         };
         let folder = tempfile::Builder::new().prefix("keygate-pg-").tempdir().unwrap().keep();
