@@ -16,12 +16,15 @@ use sqlx::sqlite::{
     SqliteRow, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, FromRow, Sqlite, SqlitePool, Transaction};
+use tokio::time::Instant;
 
 use crate::store::migrate::{NEEDED, VERSION};
 use crate::store::{Result, StoreError, error};
 
 /// How long a statement waits for another process's write to end.
 const BUSY: Duration = Duration::from_secs(5);
+/// Between two questions to a file that is locked.
+const BETWEEN: Duration = Duration::from_millis(10);
 const READERS: u32 = 4;
 
 /// A question with its arguments, giving rows of `T`.
@@ -93,7 +96,13 @@ impl Connections {
     /// Begins a write whatever the schema says, for the migration.
     pub(super) async fn begin(&self) -> Result<Write<'_>> {
         let open = self.open()?;
-        self.begin_in(&open).await
+        let until = Instant::now() + BUSY;
+        loop {
+            match self.begin_in(&open).await {
+                Err(error) if may_ask_again(&error, until).await => {}
+                answer => return answer,
+            }
+        }
     }
 
     /// A connection of its own and the file it is to, for the change feed.
@@ -113,7 +122,14 @@ impl Connections {
 
     /// The newest migration that the file has.
     pub(super) async fn schema_version(&self) -> Result<i64> {
-        self.version_of(&self.open()?.readers).await
+        let open = self.open()?;
+        let until = Instant::now() + BUSY;
+        loop {
+            match self.version_of(&open.readers).await {
+                Err(error) if may_ask_again(&error, until).await => {}
+                answer => return answer,
+            }
+        }
     }
 
     async fn version_of(&self, readers: &SqlitePool) -> Result<i64> {
@@ -221,6 +237,19 @@ impl Write<'_> {
         let done = self.transaction.rollback().await;
         done.map_err(|error| self.connections.error(&error))
     }
+}
+
+/// Waits a moment where the file is locked and it is not `until` yet. A fresh file is switched to its
+/// write-ahead log by whoever opens it first, and SQLite tells everyone else so at once, whatever
+/// the busy timeout.
+async fn may_ask_again(error: &StoreError, until: Instant) -> bool {
+    let is_locked =
+        matches!(error, StoreError::Unavailable(text) if text.ends_with("database is locked"));
+    let may = is_locked && Instant::now() < until;
+    if may {
+        tokio::time::sleep(BETWEEN).await;
+    }
+    may
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
