@@ -245,3 +245,15 @@ fn changes_are_in_force_while_the_gateway_is_busy(#[values(Sqlite, Postgres)] ki
         assert!(load.stop().keys().eq([&200]));
     });
 }
+
+#[test]
+fn what_one_instance_is_told_the_others_know() {
+    in_time(Postgres, |scene| {
+        let other = scene.gateway.another();
+        let key = scene.reader("a");
+        scene.sees("/read", &key, 200);
+        scene.wire = Wire::connect(other.address());
+        scene.sees("/read", &key, 200);
+        scene.change(&format!("key revoke {} --no-wait", key.id()), "/read", &key, 401);
+    });
+}

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitStatus;
+use std::sync::Arc;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -16,8 +17,8 @@ use super::{Answer, TestStore, leaks, wire};
 
 /// A running gateway. When it is dropped, its log and its store are searched for secrets.
 pub(crate) struct TestGateway {
-    installation: Installation,
-    store: TestStore,
+    installation: Arc<Installation>,
+    store: Arc<TestStore>,
     process: Process,
     data: SocketAddr,
     admin: SocketAddr,
@@ -36,12 +37,17 @@ impl TestGateway {
     }
 
     /// Starts the gateway and waits until it listens.
-    pub(super) fn serve(installation: Installation, store: TestStore) -> Self {
+    pub(super) fn serve(installation: Arc<Installation>, store: Arc<TestStore>) -> Self {
         let mut command = installation.command(&["serve"]);
         let process = Process::start(command.env("KEYGATE_LOG", "debug"));
         let address = |plane: &str| process.err.wait_for(plane, |log| listening(log, plane));
         let (data, admin) = (address("(data plane)"), address("(admin)"));
         Self { installation, store, process, data, admin }
+    }
+
+    /// Starts one more instance with the same configuration on the same store, on ports of its own.
+    pub(crate) fn another(&self) -> Self {
+        Self::serve(Arc::clone(&self.installation), Arc::clone(&self.store))
     }
 
     /// Where clients go.

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -96,7 +97,7 @@ pub(crate) struct Installation {
 impl Installation {
     /// Starts the gateway and waits until it listens.
     pub(crate) fn serve(self, store: TestStore) -> TestGateway {
-        TestGateway::serve(self, store)
+        TestGateway::serve(Arc::new(self), Arc::new(store))
     }
 
     /// Runs a command that must do its work; what it printed on standard output.
