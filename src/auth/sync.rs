@@ -89,6 +89,8 @@ pub struct Sync {
     state: watch::Sender<StoreState>,
     /// The same for every request to look at: a number that is written when the store comes or goes.
     state_now: AtomicU64,
+    /// The revision up to which every change is in the table; 0: nothing was read yet.
+    applied: watch::Sender<i64>,
     asks: mpsc::Sender<Ask>,
     origin: Instant,
     metrics: Arc<Metrics>,
@@ -124,6 +126,7 @@ impl Sync {
             clock,
             state: watch::Sender::new(StoreState::Checking),
             state_now: AtomicU64::new(StoreState::Checking.to_bits()),
+            applied: watch::Sender::new(0),
             asks,
             origin: Instant::now(),
             metrics,
@@ -146,6 +149,12 @@ impl Sync {
     /// Milliseconds since the start.
     pub fn monotonic_ms(&self) -> u64 {
         self.origin.elapsed().as_millis() as u64
+    }
+
+    /// Follows the revision up to which every change is in the table: what was revoked by then is
+    /// refused. 0: nothing was read yet.
+    pub fn applied(&self) -> watch::Receiver<i64> {
+        self.applied.subscribe()
     }
 
     /// Whether the table can be trusted now.
@@ -231,7 +240,7 @@ impl Synchroniser {
         let revision = self.store.revision().await?;
         let ids = self.store.public_ids().await?;
         self.sync.table.set_existing(ids);
-        self.revision = Some(revision);
+        self.has_applied(revision);
         Ok(())
     }
 
@@ -269,9 +278,14 @@ impl Synchroniser {
                 revision
             }
         };
-        self.revision = Some(revision);
+        self.has_applied(revision);
         self.sync.metrics.change_lag.observe_shared(begun.elapsed());
         Ok(())
+    }
+
+    fn has_applied(&mut self, revision: i64) {
+        self.revision = Some(revision);
+        self.sync.applied.send_replace(revision);
     }
 
     async fn apply_all(&self, changes: &[Change]) -> Result<()> {
