@@ -1,7 +1,10 @@
-//! The wiring: the only file that knows every part.
+//! The wiring: the only part that knows every part.
 //!
 //! Two planes in one process: each worker a thread with a runtime of its own, and around them the
 //! control plane on the runtime that [`Gateway::start`] is called on.
+
+mod listeners;
+mod reload;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -13,19 +16,20 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use self::listeners::Listeners;
+use self::reload::Reloader;
 use crate::admin::{self, AdminState, Readiness, ReadyReport};
 use crate::auth::Authenticator;
 use crate::auth::pool::Argon2Pool;
 use crate::auth::sync::{StoreState, Sync, Synchroniser};
 use crate::config::reload::Watch;
-use crate::config::{Config, Environment, LoadedConfig, Problem, StoreLocation};
+use crate::config::{Config, Environment, LoadedConfig, StoreLocation};
 use crate::domain::Clock;
 use crate::key::hash::DigestKey;
 use crate::limit::ConnectionCounts;
@@ -37,8 +41,6 @@ use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::TlsServer;
 
-/// Connections that the kernel holds for a listener that is busy.
-const BACKLOG: i32 = 1_024;
 /// How often last uses are written to the store.
 const FLUSH_USES: Duration = Duration::from_secs(30);
 /// How often the configuration's file is looked at.
@@ -218,69 +220,6 @@ fn read_counters(metrics: &Metrics, sync: &Arc<Sync>, store: &Arc<dyn Store>) {
     });
 }
 
-/// Sockets that listen, before anything serves on them.
-struct Listeners {
-    /// A set for each worker.
-    data: Vec<worker::Listeners>,
-    data_addresses: Vec<SocketAddr>,
-    redirect_address: Option<SocketAddr>,
-    admin: TcpListener,
-    admin_address: SocketAddr,
-}
-
-impl Listeners {
-    fn bind(config: &Config) -> anyhow::Result<Self> {
-        let mut data: Vec<worker::Listeners> = Vec::new();
-        let none = || worker::Listeners { serve: Vec::new(), redirect: None };
-        data.resize_with(config.server.workers, none);
-        let mut data_addresses = Vec::new();
-        for address in &config.server.listen {
-            data_addresses.push(shared(*address, &mut data, |worker, it| worker.serve.push(it))?);
-        }
-        let redirect =
-            |address| shared(address, &mut data, |worker, it| worker.redirect = Some(it));
-        let redirect_address = config.server.redirect_http.map(redirect).transpose()?;
-        let admin = listen(config.admin_listen, false)
-            .with_context(|| cannot_listen(config.admin_listen))?;
-        let admin_address = admin.local_addr()?;
-        Ok(Self { data, data_addresses, redirect_address, admin, admin_address })
-    }
-}
-
-/// A listener for each worker on one address. The first takes the port where it is 0, the others
-/// share it.
-fn shared(
-    mut address: SocketAddr,
-    workers: &mut [worker::Listeners],
-    give: impl Fn(&mut worker::Listeners, TcpListener),
-) -> anyhow::Result<SocketAddr> {
-    for worker in workers {
-        let listener = listen(address, true).with_context(|| cannot_listen(address))?;
-        address = listener.local_addr()?;
-        give(worker, listener);
-    }
-    Ok(address)
-}
-
-fn cannot_listen(address: SocketAddr) -> String {
-    format!("cannot listen on {address}; is another process using the port?")
-}
-
-/// Each worker listens for itself on the same port (`SO_REUSEPORT`): the kernel spreads the
-/// connections, and no accepted one changes its thread.
-fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(shared)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
 /// Opens the store. SQLite is brought up to date; Postgres must be, if it is in reach.
 async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     let store = store::open(&config.store).await?;
@@ -378,126 +317,6 @@ fn start_admin(state: AdminState, listener: TcpListener) -> io::Result<oneshot::
         admin::serve(listener, state, stopped).await;
     });
     Ok(stop)
-}
-
-/// Keeps the configuration fresh.
-struct Reloader {
-    control: Arc<Control>,
-    watch: Watch,
-    /// What the parts that can't be changed while they run were started with.
-    config: Arc<Config>,
-    probers: Probers,
-    /// The listeners' certificates.
-    tls: Option<TlsServer>,
-}
-
-impl Reloader {
-    fn reload_now(&mut self) {
-        let loaded = self.watch.reload();
-        self.take_over(loaded);
-        self.refresh_certificates();
-    }
-
-    fn reload_if_changed(&mut self) {
-        if let Some(loaded) = self.watch.changed() {
-            self.take_over(loaded);
-        }
-        self.refresh_certificates();
-    }
-
-    /// Certificates whose files have changed are for connections from now on. Those that stand go
-    /// on with theirs.
-    fn refresh_certificates(&mut self) {
-        let Some(tls) = &mut self.tls else { return };
-        let shared = &self.control.shared;
-        match tls.refresh() {
-            Ok(false) => {}
-            Ok(true) => {
-                shared.tls.store(Some(Arc::clone(tls.config())));
-                shared.metrics.certificates_reloaded(true);
-                tracing::info!("the certificates were reloaded");
-            }
-            Err(error) => {
-                shared.metrics.certificates_reloaded(false);
-                tracing::error!(%error, "the certificates were not reloaded; the old ones stay");
-            }
-        }
-    }
-
-    /// Puts a good file in force from the next request on; a bad one is told of and changes nothing.
-    fn take_over(&mut self, loaded: Result<LoadedConfig, Vec<Problem>>) {
-        let taken = loaded.map_err(Refused::Problems).and_then(|loaded| self.put_in_force(&loaded));
-        self.control.shared.metrics.config_reloaded(taken.is_ok());
-        match taken {
-            Ok(()) => tracing::info!("the configuration was reloaded"),
-            Err(refused) => {
-                refused.log();
-                tracing::error!("the configuration was not reloaded; the old one stays in force");
-            }
-        }
-    }
-
-    fn put_in_force(&mut self, loaded: &LoadedConfig) -> Result<(), Refused> {
-        for warning in &loaded.warnings {
-            tracing::warn!("{warning}");
-        }
-        for name in needs_restart(&self.config, &loaded.config) {
-            tracing::warn!("a change of {name} takes effect at the next start");
-        }
-        let shared = &self.control.shared;
-        let generation = shared.generation.load(Ordering::Acquire) + 1;
-        let plan = Plan::new(Arc::new(loaded.config.clone()), generation)
-            .map_err(|error| Refused::Other(error.to_string()))?
-            .in_service(&shared.metrics, Some(&shared.plan.load()));
-        let wanted = &loaded.config.server.tls;
-        if self.tls.as_ref().map(TlsServer::files) != wanted.as_ref() {
-            let tls = wanted.clone().map(TlsServer::new).transpose();
-            self.tls = tls.map_err(|error| Refused::Other(error.to_string()))?;
-            shared.tls.store(self.tls.as_ref().map(|tls| Arc::clone(tls.config())));
-        }
-        shared.auth.sync.policy.store(Arc::new(plan.policy.clone()));
-        self.probers.follow(&plan);
-        shared.plan.store(Arc::new(plan));
-        shared.generation.store(generation, Ordering::Release);
-        if let Err(error) = shared.access_log.reopen(&loaded.config.access_log) {
-            tracing::error!(%error, "the access log stays where it was: it cannot be opened");
-        }
-        Ok(())
-    }
-}
-
-/// Why a new configuration was not taken.
-enum Refused {
-    Problems(Vec<Problem>),
-    Other(String),
-}
-
-impl Refused {
-    fn log(&self) {
-        match self {
-            Self::Problems(problems) => {
-                for problem in problems {
-                    tracing::error!(hint = problem.hint.as_deref(), "{problem}");
-                }
-            }
-            Self::Other(problem) => tracing::error!("{problem}"),
-        }
-    }
-}
-
-/// The settings that differ and are read at the start alone.
-fn needs_restart(running: &Config, new: &Config) -> Vec<&'static str> {
-    [
-        ("server.listen", running.server.listen != new.server.listen),
-        ("server.redirect_http", running.server.redirect_http != new.server.redirect_http),
-        ("server.workers", running.server.workers != new.server.workers),
-        ("admin.listen", running.admin_listen != new.admin_listen),
-        ("store.url", running.store != new.store),
-        ("cache.capacity", running.cache.capacity != new.cache.capacity),
-    ]
-    .into_iter()
-    .filter_map(|(name, differs)| differs.then_some(name))
-    .collect()
 }
 
 struct Signals {

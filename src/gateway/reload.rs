@@ -1,0 +1,131 @@
+//! The configuration kept fresh: what a reload puts in force, and what it can't.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Control;
+use crate::config::reload::Watch;
+use crate::config::{Config, LoadedConfig, Problem};
+use crate::proxy::plan::Plan;
+use crate::proxy::probe::Probers;
+use crate::tls::TlsServer;
+
+/// Keeps the configuration fresh.
+pub(super) struct Reloader {
+    pub(super) control: Arc<Control>,
+    pub(super) watch: Watch,
+    /// What the parts that can't be changed while they run were started with.
+    pub(super) config: Arc<Config>,
+    pub(super) probers: Probers,
+    /// The listeners' certificates.
+    pub(super) tls: Option<TlsServer>,
+}
+
+impl Reloader {
+    pub(super) fn reload_now(&mut self) {
+        let loaded = self.watch.reload();
+        self.take_over(loaded);
+        self.refresh_certificates();
+    }
+
+    pub(super) fn reload_if_changed(&mut self) {
+        if let Some(loaded) = self.watch.changed() {
+            self.take_over(loaded);
+        }
+        self.refresh_certificates();
+    }
+
+    /// Certificates whose files have changed are for connections from now on. Those that stand go
+    /// on with theirs.
+    fn refresh_certificates(&mut self) {
+        let Some(tls) = &mut self.tls else { return };
+        let shared = &self.control.shared;
+        match tls.refresh() {
+            Ok(false) => {}
+            Ok(true) => {
+                shared.tls.store(Some(Arc::clone(tls.config())));
+                shared.metrics.certificates_reloaded(true);
+                tracing::info!("the certificates were reloaded");
+            }
+            Err(error) => {
+                shared.metrics.certificates_reloaded(false);
+                tracing::error!(%error, "the certificates were not reloaded; the old ones stay");
+            }
+        }
+    }
+
+    /// Puts a good file in force from the next request on; a bad one is told of and changes nothing.
+    fn take_over(&mut self, loaded: Result<LoadedConfig, Vec<Problem>>) {
+        let taken = loaded.map_err(Refused::Problems).and_then(|loaded| self.put_in_force(&loaded));
+        self.control.shared.metrics.config_reloaded(taken.is_ok());
+        match taken {
+            Ok(()) => tracing::info!("the configuration was reloaded"),
+            Err(refused) => {
+                refused.log();
+                tracing::error!("the configuration was not reloaded; the old one stays in force");
+            }
+        }
+    }
+
+    fn put_in_force(&mut self, loaded: &LoadedConfig) -> Result<(), Refused> {
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        for name in needs_restart(&self.config, &loaded.config) {
+            tracing::warn!("a change of {name} takes effect at the next start");
+        }
+        let shared = &self.control.shared;
+        let generation = shared.generation.load(Ordering::Acquire) + 1;
+        let plan = Plan::new(Arc::new(loaded.config.clone()), generation)
+            .map_err(|error| Refused::Other(error.to_string()))?
+            .in_service(&shared.metrics, Some(&shared.plan.load()));
+        let wanted = &loaded.config.server.tls;
+        if self.tls.as_ref().map(TlsServer::files) != wanted.as_ref() {
+            let tls = wanted.clone().map(TlsServer::new).transpose();
+            self.tls = tls.map_err(|error| Refused::Other(error.to_string()))?;
+            shared.tls.store(self.tls.as_ref().map(|tls| Arc::clone(tls.config())));
+        }
+        shared.auth.sync.policy.store(Arc::new(plan.policy.clone()));
+        self.probers.follow(&plan);
+        shared.plan.store(Arc::new(plan));
+        shared.generation.store(generation, Ordering::Release);
+        if let Err(error) = shared.access_log.reopen(&loaded.config.access_log) {
+            tracing::error!(%error, "the access log stays where it was: it cannot be opened");
+        }
+        Ok(())
+    }
+}
+
+/// Why a new configuration was not taken.
+enum Refused {
+    Problems(Vec<Problem>),
+    Other(String),
+}
+
+impl Refused {
+    fn log(&self) {
+        match self {
+            Self::Problems(problems) => {
+                for problem in problems {
+                    tracing::error!(hint = problem.hint.as_deref(), "{problem}");
+                }
+            }
+            Self::Other(problem) => tracing::error!("{problem}"),
+        }
+    }
+}
+
+/// The settings that differ and are read at the start alone.
+fn needs_restart(running: &Config, new: &Config) -> Vec<&'static str> {
+    [
+        ("server.listen", running.server.listen != new.server.listen),
+        ("server.redirect_http", running.server.redirect_http != new.server.redirect_http),
+        ("server.workers", running.server.workers != new.server.workers),
+        ("admin.listen", running.admin_listen != new.admin_listen),
+        ("store.url", running.store != new.store),
+        ("cache.capacity", running.cache.capacity != new.cache.capacity),
+    ]
+    .into_iter()
+    .filter_map(|(name, differs)| differs.then_some(name))
+    .collect()
+}
