@@ -3,6 +3,8 @@
 //! The one rule: a request of a known key is decided from memory alone. The store and Argon2 are
 //! asked only for what is not known yet, and at a bounded rate.
 
+pub mod cache_mac;
+pub mod flush;
 pub mod mint;
 pub mod pool;
 pub mod sync;

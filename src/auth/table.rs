@@ -6,7 +6,7 @@
 //! of its record. Only [`super::sync`] writes records here; requests read, and set digests.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
@@ -87,6 +87,8 @@ pub struct KeyRecord {
     pub secrets: Vec<PublicId>,
     /// What the upstream is told.
     pub identity: Identity,
+    /// See [`KeyTable::doubt_all`].
+    epoch: u64,
     generation: u64,
 }
 
@@ -115,6 +117,8 @@ pub struct SecretEntry {
     pub key: Arc<KeyEntry>,
     /// The Argon2id PHC string.
     pub phc: String,
+    /// What an earlier confirmation left in the store.
+    pub cache_mac: Option<String>,
     /// The end of its grace.
     pub expiry: Expiry,
     /// Whether it was ended for good.
@@ -122,6 +126,7 @@ pub struct SecretEntry {
     /// Shared with the entry that takes this one's place, so that a confirmation that is under way
     /// when the row is read again is not lost.
     digest: Arc<OnceLock<Digest>>,
+    epoch: u64,
     read_at_ms: u64,
     read_minute: i64,
     refresh_asked: AtomicBool,
@@ -136,6 +141,8 @@ pub struct KeyTable {
     keys: papaya::HashMap<KeyId, Arc<KeyEntry>>,
     owners: papaya::HashMap<OwnerId, Arc<OwnerEntry>>,
     existing: RwLock<HashSet<u64>>,
+    /// How often everything was doubted: what was read in an earlier epoch may have changed since.
+    epoch: AtomicU64,
 }
 
 impl Expiry {
@@ -171,6 +178,7 @@ impl KeyRecord {
         secrets: Vec<PublicId>,
         owner: Arc<OwnerEntry>,
         policy: &KeyPolicy,
+        epoch: u64,
     ) -> Self {
         let limits = if key.limits.is_empty() { &policy.per_key } else { &key.limits };
         Self {
@@ -179,6 +187,7 @@ impl KeyRecord {
             counted: key.environment == Environment::Live || policy.test_keys_count,
             limits: limits.clone(),
             identity: Identity::of(&key),
+            epoch,
             generation: policy.generation,
             secrets,
             owner,
@@ -226,6 +235,7 @@ impl KeyEntry {
             record.secrets.clone(),
             Arc::clone(&record.owner),
             policy,
+            record.epoch,
         );
         self.record.compare_and_swap(record, Arc::new(fresh));
     }
@@ -338,7 +348,13 @@ impl KeyTable {
         let owner = self.put_owner(&loaded.owner);
         let secrets: Vec<PublicId> = loaded.key.secrets.iter().map(|secret| secret.id).collect();
         self.add_existing(secrets.iter().copied());
-        let record = Arc::new(KeyRecord::compile(loaded.key.key, secrets, owner, policy));
+        let record = Arc::new(KeyRecord::compile(
+            loaded.key.key,
+            secrets,
+            owner,
+            policy,
+            self.epoch.load(Ordering::Acquire),
+        ));
         let id = record.key.id.clone();
         let entry = match self.key(&id) {
             Some(entry) => {
@@ -382,9 +398,11 @@ impl KeyTable {
             id: secret.id,
             key: Arc::clone(key),
             phc: secret.phc,
+            cache_mac: secret.cache_mac,
             expiry: Expiry::new(secret.expires_at.map(Timestamp::as_millisecond)),
             revoked: secret.revoked_at.is_some(),
             digest: digest.unwrap_or_default(),
+            epoch: self.epoch.load(Ordering::Acquire),
             read_at_ms: now.monotonic_ms,
             read_minute: now.wall_ms / 60_000,
             refresh_asked: AtomicBool::new(false),
@@ -417,6 +435,11 @@ impl KeyTable {
         }
     }
 
+    /// Takes a secret that is gone from the store out of the table and the set of all.
+    pub(super) fn remove_secret(&self, id: PublicId) {
+        self.remove_secrets([id].iter());
+    }
+
     /// Takes secrets that are gone from the store out of the table and the set of all.
     fn remove_secrets<'a>(&self, ids: impl Iterator<Item = &'a PublicId>) {
         let secrets = self.secrets.pin();
@@ -427,18 +450,29 @@ impl KeyTable {
         }
     }
 
-    /// The keys that are held.
-    pub(super) fn key_ids(&self) -> Vec<KeyId> {
-        self.keys.pin().keys().cloned().collect()
+    /// The secrets that are held.
+    pub(super) fn secret_ids(&self) -> Vec<PublicId> {
+        self.secrets.pin().keys().copied().collect()
     }
 
-    /// The owners that are held.
-    pub(super) fn owner_ids(&self) -> Vec<OwnerId> {
-        self.owners.pin().keys().cloned().collect()
+    /// Doubts whatever was read until now.
+    pub(super) fn doubt_all(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether a secret's key or any of its ancestors may have changed since it was read.
+    pub fn doubts(&self, secret: &SecretEntry) -> bool {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        secret.epoch < epoch || doubts_family(secret.key.parent.as_ref(), epoch)
+    }
+
+    /// The same of a key.
+    pub(super) fn doubts_key(&self, key: &Arc<KeyEntry>) -> bool {
+        doubts_family(Some(key), self.epoch.load(Ordering::Acquire))
     }
 
     /// Uses since the last call: the secret and the minute in milliseconds since the epoch.
-    pub fn take_uses(&self) -> Vec<(PublicId, i64)> {
+    pub(super) fn take_uses(&self) -> Vec<(PublicId, i64)> {
         let mut uses = Vec::new();
         for (id, secret) in &self.secrets.pin() {
             let minute = secret.used_minute.load(Ordering::Relaxed);
@@ -449,16 +483,26 @@ impl KeyTable {
         uses
     }
 
+    /// Uses that could not be written are taken by the next call again.
+    pub(super) fn put_back_uses(&self, uses: &[(PublicId, i64)]) {
+        for (id, _) in uses {
+            if let Some(secret) = self.secret(*id) {
+                secret.flushed_minute.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Lets the least recently used secrets go until at most `capacity` are held, but never `keep`,
-    /// which was just asked for; and the keys that nothing refers to any more, with what they have
+    /// which were just asked for; and the keys that nothing refers to any more, with what they have
     /// counted.
-    pub(super) fn evict_beyond(&self, capacity: usize, keep: PublicId) {
+    pub(super) fn evict_beyond(&self, capacity: usize, keep: &[PublicId]) {
         let excess = self.secrets.len().saturating_sub(capacity.max(1));
         if excess == 0 {
             return;
         }
         let secrets = self.secrets.pin();
-        let others = secrets.iter().filter(|(id, _)| **id != keep);
+        let keep: HashSet<&PublicId> = keep.iter().collect();
+        let others = secrets.iter().filter(|(id, _)| !keep.contains(id));
         let mut by_use: Vec<(i64, PublicId)> =
             others.map(|(id, secret)| (secret.last_wanted_minute(), *id)).collect();
         // One pass makes room for a while: an eighth more than is asked for.
@@ -475,6 +519,16 @@ impl KeyTable {
             keys.values().filter_map(|key| key.parent.as_ref()).map(|p| p.id.clone()).collect();
         keys.retain(|id, _| in_use.contains(id) || parents.contains(id));
     }
+}
+
+fn doubts_family(mut youngest: Option<&Arc<KeyEntry>>, epoch: u64) -> bool {
+    while let Some(key) = youngest.filter(|_| epoch > 0) {
+        if key.record.load().epoch < epoch {
+            return true;
+        }
+        youngest = key.parent.as_ref();
+    }
+    false
 }
 
 #[cfg(test)]

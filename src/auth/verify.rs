@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
+use super::cache_mac::CacheMacs;
 use super::pool::{Argon2Pool, PoolError};
 use super::sync::{Found, StoreState, Sync};
 use super::table::{KeyEntry, KeyPolicy, KeyRecord, Moment, SecretEntry};
@@ -41,6 +42,8 @@ pub struct Authenticator {
     pub sync: Arc<Sync>,
     /// Where Argon2 runs.
     pub pool: Argon2Pool,
+    /// What spares a secret a second run.
+    pub macs: CacheMacs,
     failures: FailedAuth,
     digests: DigestKey,
     confirming: Mutex<HashMap<PublicId, Arc<tokio::sync::Mutex<()>>>>,
@@ -120,6 +123,7 @@ impl Authenticator {
         Self {
             sync,
             pool,
+            macs: CacheMacs::default(),
             failures: FailedAuth::default(),
             digests,
             confirming: Mutex::default(),
@@ -143,7 +147,7 @@ impl Authenticator {
             && let Some(known) = secret.digest()
             && self.digests.digest(credential).matches(known)
         {
-            self.current(&secret, rules, now).await?;
+            let secret = self.current(secret, rules, now).await?;
             caller.metrics.key_table(KeyTableResult::Hit);
             return Ok(Verified { secret });
         }
@@ -206,8 +210,7 @@ impl Authenticator {
         now: Moment,
     ) -> Result<Arc<SecretEntry>, Refusal> {
         if let Some(secret) = self.sync.table.secret(id) {
-            self.current(&secret, rules, now).await?;
-            return Ok(secret);
+            return self.current(secret, rules, now).await;
         }
         if self.sync.state() != StoreState::Live && self.sync.settled().await != StoreState::Live {
             return Err(Reason::StoreUnavailable.into());
@@ -246,14 +249,15 @@ impl Authenticator {
         }
     }
 
-    /// Whether an entry may be trusted now. With the store in reach it always may, since every
-    /// change is told; an old one is read again on the side.
+    /// The entry, if it may be trusted now. With the store in reach it may, since every change is
+    /// told; an old one is read again on the side. Only where changes were missed must it be read
+    /// again first.
     async fn current(
         &self,
-        secret: &SecretEntry,
+        secret: Arc<SecretEntry>,
         rules: &Rules,
         now: Moment,
-    ) -> Result<(), Reason> {
+    ) -> Result<Arc<SecretEntry>, Refusal> {
         let state = match self.sync.state() {
             StoreState::Checking => self.sync.settled().await,
             settled => settled,
@@ -263,20 +267,21 @@ impl Authenticator {
                 if now.monotonic_ms.saturating_sub(since_ms)
                     > rules.stale_if_down.as_millis() as u64 =>
             {
-                Err(Reason::StoreUnavailable)
+                Err(Reason::StoreUnavailable.into())
             }
-            StoreState::Away { .. } | StoreState::Checking => Ok(()),
+            StoreState::Away { .. } | StoreState::Checking => Ok(secret),
+            StoreState::Live if self.sync.table.doubts(&secret) => self.load(secret.id).await,
             StoreState::Live => {
                 let age_ms = now.monotonic_ms.saturating_sub(secret.read_at_ms());
                 if age_ms > rules.ttl.as_millis() as u64 {
-                    self.sync.refresh(secret);
+                    self.sync.refresh(&secret);
                 }
-                Ok(())
+                Ok(secret)
             }
         }
     }
 
-    /// Has Argon2 say whether the secret is right: one run a secret, however many ask at once.
+    /// Finds out whether the secret is right: once a secret, however many ask at once.
     async fn confirm(
         &self,
         secret: &SecretEntry,
@@ -290,7 +295,7 @@ impl Authenticator {
         let turn = gate.lock().await;
         let outcome = match secret.digest() {
             Some(known) => Ok(digest.matches(known)),
-            None => self.pool.verify(credential, &secret.phc, secret.id).await,
+            None => self.is_right(secret, credential).await,
         };
         if matches!(outcome, Ok(true)) {
             secret.confirm(digest);
@@ -306,6 +311,18 @@ impl Authenticator {
                 Err(Reason::InternalError.into())
             }
         }
+    }
+
+    /// By what an earlier confirmation has left, or else by Argon2.
+    async fn is_right(&self, secret: &SecretEntry, credential: &[u8]) -> Result<bool, PoolError> {
+        if let Some(right) = self.macs.judge(secret, credential) {
+            return Ok(right);
+        }
+        let right = self.pool.verify(credential, &secret.phc, secret.id).await?;
+        if right {
+            self.macs.confirmed(secret, credential);
+        }
+        Ok(right)
     }
 
     fn gate(&self, id: PublicId) -> Arc<tokio::sync::Mutex<()>> {

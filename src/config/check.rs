@@ -19,7 +19,8 @@ use super::files;
 use super::problem::{Complaints, suggestion};
 use super::tree::{Node, Table, Value, Word};
 use super::types::{
-    AccessLog, Cache, Config, ErrorOverride, Limits, LogOutput, Server, StoreLocation,
+    AccessLog, Cache, CacheKeySource, Config, ErrorOverride, Limits, LogOutput, Server,
+    StoreLocation,
 };
 use crate::domain::scope::{ScopeEntry, check_grant, check_name};
 use crate::domain::{AddressRange, Catalogue, Limit, Reason};
@@ -179,6 +180,7 @@ fn cache(cache: &Table) -> Cache {
         capacity: cache.count("capacity") as usize,
         ttl: cache.duration("ttl"),
         stale_if_down: cache.duration("stale_if_down"),
+        key: files::filled(cache, "key_file").map(|path| CacheKeySource::File(path.into())),
     }
 }
 

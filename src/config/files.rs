@@ -5,11 +5,13 @@
 
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use super::problem::{Problem, place};
 use super::tree::Table;
-use crate::tls::{
-    CertificateFiles, ClientSettings, ServerFiles, TlsError, check_certificate, check_roots,
-};
+use super::types::CacheKeySource;
+use crate::key::CacheKeys;
+use crate::tls::{CertificateFiles, ClientSettings, ServerFiles, check_certificate, check_roots};
 
 /// Line and column.
 type Place = (usize, usize);
@@ -19,6 +21,7 @@ type Place = (usize, usize);
 pub(super) struct NamedFiles {
     certificates: Vec<(CertificateFiles, Place, Place)>,
     authorities: Vec<(PathBuf, Place)>,
+    cache_key: Option<(PathBuf, Place)>,
 }
 
 impl NamedFiles {
@@ -39,6 +42,7 @@ impl NamedFiles {
         Self {
             certificates: certificates.collect(),
             authorities: authorities.filter_map(named).collect(),
+            cache_key: named((root.table("cache"), "key_file")),
         }
     }
 
@@ -48,21 +52,26 @@ impl NamedFiles {
         for (files, cert, key) in &self.certificates {
             if let Err(error) = check_certificate(files) {
                 let at = if error.file() == Some(&files.key) { key } else { cert };
-                problems.push(problem(file, *at, &error));
+                problems.push(problem(file, *at, error.to_string()));
             }
         }
         for (authorities, at) in &self.authorities {
             if let Err(error) = check_roots(authorities) {
-                problems.push(problem(file, *at, &error));
+                problems.push(problem(file, *at, error.to_string()));
             }
+        }
+        if let Some((path, at)) = &self.cache_key
+            && let Err(error) = cache_keys(&CacheKeySource::File(path.clone()))
+        {
+            problems.push(problem(file, *at, error));
         }
         problems.sort_by_key(|problem| (problem.line, problem.column));
         problems
     }
 }
 
-fn problem(file: &Path, (line, column): Place, error: &TlsError) -> Problem {
-    Problem { file: file.to_owned(), line, column, message: error.to_string(), hint: None }
+fn problem(file: &Path, (line, column): Place, message: String) -> Problem {
+    Problem { file: file.to_owned(), line, column, message, hint: None }
 }
 
 /// `server.tls`, where there is one.
@@ -99,7 +108,18 @@ fn is_given(table: &Table, name: &str) -> bool {
     filled(table, name).is_some()
 }
 
+/// The cache key, as far as there is one.
+pub(super) fn cache_keys(source: &CacheKeySource) -> Result<CacheKeys, String> {
+    let path = match source {
+        CacheKeySource::Variable(keys) => return Ok(keys.clone()),
+        CacheKeySource::File(path) => path,
+    };
+    let text = std::fs::read_to_string(path).map(Zeroizing::new);
+    let text = text.map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    CacheKeys::parse(&text).map_err(|error| format!("{} {error}", path.display()))
+}
+
 /// A string that is given and not empty.
-fn filled<'t>(table: &'t Table, name: &str) -> Option<&'t str> {
+pub(super) fn filled<'t>(table: &'t Table, name: &str) -> Option<&'t str> {
     table.word(name).map(|word| word.text).filter(|text| !text.is_empty())
 }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::key::CacheKeys;
+
 pub mod reference;
 pub mod reload;
 pub mod units;
@@ -29,11 +31,11 @@ mod tree;
 mod types;
 
 pub use environment::Environment;
-pub use overrides::{DATABASE_URL, RATE_LIMIT_PER_HOUR, RATE_LIMIT_PER_MIN};
+pub use overrides::{DATABASE_URL, KEYGATE_CACHE_KEY, RATE_LIMIT_PER_HOUR, RATE_LIMIT_PER_MIN};
 pub use problem::Problem;
 pub use types::{
-    AccessLog, Cache, Config, ErrorOverride, Health, Keys, Limits, LogOutput, Origins, Requirement,
-    Route, Server, StoreLocation, Target, Upstream,
+    AccessLog, Cache, CacheKeySource, Config, ErrorOverride, Health, Keys, Limits, LogOutput,
+    Origins, Requirement, Route, Server, StoreLocation, Target, Upstream,
 };
 
 /// Where a configuration is looked for when none is named, the first before the second.
@@ -88,7 +90,8 @@ pub fn parse(
     let mut complaints = problem::Complaints::about(file, text);
     let mut root = raw::read(text, environment, &mut complaints);
     overrides::apply(&mut root, environment, &mut complaints);
-    let config = check::check(&root, &mut complaints);
+    let mut config = check::check(&root, &mut complaints);
+    config.cache.key = overrides::cache_key(environment, &mut complaints).or(config.cache.key);
     let warnings = complaints.into_result()?;
     Ok(LoadedConfig {
         config,
@@ -106,6 +109,11 @@ impl LoadedConfig {
     pub fn check_files(&self) -> Result<(), Vec<Problem>> {
         let problems = self.named.problems(&self.file);
         if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    /// The cache key, if there is one; the error says what is wrong with its file.
+    pub fn cache_keys(&self) -> Result<Option<CacheKeys>, String> {
+        self.config.cache.key.as_ref().map(files::cache_keys).transpose()
     }
 
     /// The configuration in force as TOML: defaults and the environment's variables filled in;

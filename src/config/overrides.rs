@@ -6,7 +6,9 @@
 use super::environment::Environment;
 use super::problem::Complaints;
 use super::tree::{Node, Shown, Table, Value};
+use super::types::CacheKeySource;
 use crate::domain::{Limit, Window};
+use crate::key::CacheKeys;
 
 /// Wins over `store.url`.
 pub const DATABASE_URL: &str = "DATABASE_URL";
@@ -14,6 +16,22 @@ pub const DATABASE_URL: &str = "DATABASE_URL";
 pub const RATE_LIMIT_PER_MIN: &str = "RATE_LIMIT_PER_MIN";
 /// Replaces or adds the hour's window of `limits.per_key`.
 pub const RATE_LIMIT_PER_HOUR: &str = "RATE_LIMIT_PER_HOUR";
+
+/// Wins over `cache.key_file`: the cache key itself, and on a second line the one that it replaces.
+pub const KEYGATE_CACHE_KEY: &str = "KEYGATE_CACHE_KEY";
+
+/// The cache key of the environment. It has no place in the tree, whose texts are shown.
+pub(super) fn cache_key(
+    environment: &Environment,
+    complaints: &mut Complaints<'_>,
+) -> Option<CacheKeySource> {
+    let text = environment.get(KEYGATE_CACHE_KEY).filter(|value| !value.is_empty())?;
+    let keys = CacheKeys::parse(text).map_err(|error| {
+        let problem = format!("the environment's variable `{KEYGATE_CACHE_KEY}` {error}");
+        complaints.problem(0, problem);
+    });
+    keys.ok().map(CacheKeySource::Variable)
+}
 
 /// Puts the variables' values into the tree.
 pub(super) fn apply(root: &mut Table, environment: &Environment, complaints: &mut Complaints<'_>) {

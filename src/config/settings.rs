@@ -221,10 +221,11 @@ const CACHE: &[Setting] = &[
         "key_file",
         One(Text),
         r#""""#,
-        "File with at least 32 random characters, kept outside the store; switches on warm \
-         restart. Empty for none.",
-    )
-    .later(),
+        "File with the cache key: a line of at least 32 random characters, kept outside the store; \
+         a second line is the key that it replaces. Secrets that were verified once then need no \
+         second Argon2, after a restart or on another instance. Empty for none. The environment's \
+         `KEYGATE_CACHE_KEY` may hold the key itself, and wins over it.",
+    ),
 ];
 
 const CLUSTER: &[Setting] = &[Setting::default(

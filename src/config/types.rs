@@ -9,8 +9,8 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
 
 use crate::domain::{AddressRange, Catalogue, Limit, Reason};
-use crate::key::SecretFormat;
 use crate::key::hash::Argon2Strength;
+use crate::key::{CacheKeys, SecretFormat};
 use crate::tls::{ClientSettings, ServerFiles};
 
 /// Everything the file and the environment said, checked. Defaults are filled in.
@@ -104,6 +104,17 @@ pub struct Cache {
     pub ttl: Duration,
     /// How long entries go on working while the store is away.
     pub stale_if_down: Duration,
+    /// Where the cache key is, if there is one.
+    pub key: Option<CacheKeySource>,
+}
+
+/// Where the cache key comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CacheKeySource {
+    /// `cache.key_file`, which is read at the start and at every reload.
+    File(PathBuf),
+    /// The environment's variable `KEYGATE_CACHE_KEY`.
+    Variable(CacheKeys),
 }
 
 /// `[keys]`.

@@ -166,6 +166,8 @@ pub struct Secret {
     pub hint: String,
     /// The Argon2id PHC string of the whole secret.
     pub phc: String,
+    /// What spares it a second Argon2: see [`crate::auth::cache_mac`].
+    pub cache_mac: Option<String>,
     /// When it was minted.
     pub created_at: Timestamp,
     /// The end of its grace, once it has been rotated away.
@@ -215,6 +217,7 @@ impl Secret {
             id,
             hint,
             phc,
+            cache_mac: None,
             created_at: now,
             expires_at: None,
             revoked_at: None,

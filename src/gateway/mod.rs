@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use arc_swap::{ArcSwap, ArcSwapOption};
-use jiff::Timestamp;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -26,6 +25,7 @@ use self::listeners::Listeners;
 use self::reload::Reloader;
 use crate::admin::{self, AdminState, Readiness, ReadyReport};
 use crate::auth::Authenticator;
+use crate::auth::flush::{flush, keep_flushing};
 use crate::auth::pool::Argon2Pool;
 use crate::auth::sync::{StoreState, Sync, Synchroniser};
 use crate::config::reload::Watch;
@@ -41,8 +41,8 @@ use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::TlsServer;
 
-/// How often last uses are written to the store.
-const FLUSH_USES: Duration = Duration::from_secs(30);
+/// How long the start waits for the store's answer: a million ids are read in less.
+const STORE_ANSWERS: Duration = Duration::from_secs(5);
 /// How often the configuration's file is looked at.
 const LOOK_AT_FILE: Duration = Duration::from_secs(2);
 
@@ -72,13 +72,17 @@ impl Gateway {
         let store = open_store(&config).await?;
         let metrics = Metrics::new(config.server.workers, env!("CARGO_PKG_VERSION"));
         let plan = Plan::new(Arc::clone(&config), 1)?.in_service(&metrics, None);
-        let (sync, synchroniser) = Sync::new(
+        let (sync, mut synchroniser) = Sync::new(
             Arc::clone(&store),
             plan.policy.clone(),
             clock,
             config.cache.capacity,
             Arc::clone(&metrics),
         );
+        let cache_keys = loaded.cache_keys().map_err(anyhow::Error::msg)?;
+        if cache_keys.is_some() {
+            synchroniser.read_ahead();
+        }
         let digests = DigestKey::random().context("no random bytes for the digests' key")?;
         let pool = Argon2Pool::start(cores(), Arc::clone(&metrics))
             .context("the hashing threads could not be started")?;
@@ -99,15 +103,16 @@ impl Gateway {
             connections_by_address: ConnectionCounts::default(),
             open_connections: AtomicUsize::new(0),
         });
+        shared.auth.macs.replace_keys(cache_keys.as_ref());
         read_counters(&metrics, &sync, &store);
         let control = Arc::new(Control {
             shared: Arc::clone(&shared),
             store: Arc::clone(&store),
             draining: AtomicBool::new(false),
         });
-        let background = start_background(synchroniser, &sync, store);
+        let background = start_background(synchroniser, &shared, store);
         // With the store in reach, the first request finds it followed already.
-        sync.settled().await;
+        sync.settles_within(STORE_ANSWERS).await;
         let (orders, order) = watch::channel(Order::Serve);
         let workers = start_workers(&shared, listeners.data, &order)?;
         let state = AdminState { metrics, readiness: Arc::clone(&control) as Arc<dyn Readiness> };
@@ -179,7 +184,7 @@ impl Gateway {
         for task in background {
             task.abort();
         }
-        flush_uses(&control.shared.auth.sync, &*control.store).await;
+        flush(&control.shared.auth, &*control.store).await;
         control.shared.access_log.close();
         // The admin listener may be gone already.
         let _ = stop_admin.send(());
@@ -230,7 +235,7 @@ async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
                 bail!(StoreError::Schema { found: status.found, needed: status.needed })
             }
             Ok(_) => {}
-            Err(error @ StoreError::Unavailable(_)) => {
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Silent(_))) => {
                 tracing::error!(%error, "starting without the store; it is waited for");
             }
             Err(error) => bail!(error),
@@ -245,39 +250,13 @@ fn cores() -> usize {
 
 fn start_background(
     synchroniser: Synchroniser,
-    sync: &Arc<Sync>,
+    shared: &Arc<Shared>,
     store: Arc<dyn Store>,
 ) -> Vec<AbortHandle> {
     let follow = tokio::spawn(synchroniser.run());
-    let sync = Arc::clone(sync);
-    let flush = tokio::spawn(async move {
-        let mut tick = interval(FLUSH_USES);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tick.tick().await;
-            flush_uses(&sync, &*store).await;
-        }
-    });
+    let shared = Arc::clone(shared);
+    let flush = tokio::spawn(async move { keep_flushing(&shared.auth, &*store).await });
     vec![follow.abort_handle(), flush.abort_handle()]
-}
-
-/// Writes when secrets were last used. What is lost with the store is lost to the minute only.
-async fn flush_uses(sync: &Sync, store: &dyn Store) {
-    if sync.state() != StoreState::Live {
-        return;
-    }
-    let uses: Vec<_> = sync
-        .table
-        .take_uses()
-        .into_iter()
-        .filter_map(|(id, at_ms)| Some((id, Timestamp::from_millisecond(at_ms).ok()?)))
-        .collect();
-    if uses.is_empty() {
-        return;
-    }
-    if let Err(error) = store.record_last_use(&uses).await {
-        tracing::warn!(%error, "the last uses of secrets could not be written");
-    }
 }
 
 fn start_workers(

@@ -79,12 +79,14 @@ impl Reloader {
         let plan = Plan::new(Arc::new(loaded.config.clone()), generation)
             .map_err(|error| Refused::Other(error.to_string()))?
             .in_service(&shared.metrics, Some(&shared.plan.load()));
+        let cache_keys = loaded.cache_keys().map_err(Refused::Other)?;
         let wanted = &loaded.config.server.tls;
         if self.tls.as_ref().map(TlsServer::files) != wanted.as_ref() {
             let tls = wanted.clone().map(TlsServer::new).transpose();
             self.tls = tls.map_err(|error| Refused::Other(error.to_string()))?;
             shared.tls.store(self.tls.as_ref().map(|tls| Arc::clone(tls.config())));
         }
+        shared.auth.macs.replace_keys(cache_keys.as_ref());
         shared.auth.sync.policy.store(Arc::new(plan.policy.clone()));
         self.probers.follow(&plan);
         shared.plan.store(Arc::new(plan));

@@ -3,7 +3,9 @@
 //! The one rule: a secret's text lives in a [`SecretText`], which cannot be printed and is wiped
 //! when it is dropped. Who a secret belongs to is `auth`'s to say.
 
+mod cache_key;
 pub mod format;
 pub mod hash;
 
+pub use cache_key::{CacheKeyError, CacheKeys};
 pub use format::{Parsed, SecretFormat, SecretText};

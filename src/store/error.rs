@@ -13,7 +13,7 @@ pub(super) fn from_sqlx(error: &sqlx::Error, place: &str) -> StoreError {
     match error {
         sqlx::Error::Database(database) => from_database(database.as_ref(), place),
         sqlx::Error::PoolTimedOut => {
-            StoreError::Unavailable(format!("{place} gave no connection in time"))
+            StoreError::Silent(format!("{place} gave no connection in time"))
         }
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
             StoreError::Corrupt(error.to_string())

@@ -48,6 +48,9 @@ pub enum StoreError {
     /// It could not be reached, or broke off; asking again later may work.
     #[error("the store is out of reach: {0}")]
     Unavailable(String),
+    /// It took the question and gave no answer in time: it hangs, or the network swallows packets.
+    #[error("the store is out of reach: {0}")]
+    Silent(String),
     /// Its schema is not the one that this version needs.
     #[error("the store's schema is at version {found}, this keygate needs {needed}")]
     Schema {
@@ -167,6 +170,17 @@ pub struct Loaded {
     pub owner: Owner,
 }
 
+/// A MAC of a secret that Argon2 has confirmed against a hash.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConfirmedMac {
+    /// Whose.
+    pub secret: PublicId,
+    /// The hash that it was confirmed against.
+    pub phc: String,
+    /// As the store keeps it.
+    pub mac: String,
+}
+
 /// Owners, keys and secrets, kept.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -218,11 +232,22 @@ pub trait Store: Send + Sync + 'static {
     async fn load_by_secret(&self, secret: PublicId) -> Result<Option<Loaded>>;
     /// What the key table needs of this key.
     async fn load_key(&self, id: &KeyId) -> Result<Option<Loaded>>;
+    /// What the key table needs of these keys, in one question; those that are not there are left
+    /// out.
+    async fn load_keys(&self, ids: &[KeyId]) -> Result<Vec<Loaded>>;
     /// What the key table needs of the keys that have these secrets, in one question; secrets that
     /// are not there are left out, and a key that has several of them comes once.
     async fn load_by_secrets(&self, secrets: &[PublicId]) -> Result<Vec<Loaded>>;
     /// The public ids of all secrets, for the set that stops unknown ones.
     async fn public_ids(&self) -> Result<Vec<PublicId>>;
+    /// The public ids of these keys' secrets.
+    async fn secrets_of(&self, keys: &[KeyId]) -> Result<Vec<PublicId>>;
+    /// The public ids of secrets that have a MAC and are not ended for good, those first that were
+    /// used last, and so many at most.
+    async fn secrets_with_mac(&self, most: usize) -> Result<Vec<PublicId>>;
+    /// Keeps MACs of confirmed secrets, each unless the secret's hash has become another one; tells
+    /// the change feed nothing.
+    async fn record_macs(&self, macs: &[ConfirmedMac]) -> Result<()>;
     /// Notes when secrets were last used; never moves a time back, and tells the change feed
     /// nothing.
     async fn record_last_use(&self, uses: &[(PublicId, Timestamp)]) -> Result<()>;

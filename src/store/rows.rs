@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::FromRow;
 
-use super::{Loaded, Result, StoreError};
+use super::{ConfirmedMac, Loaded, Result, StoreError};
 use crate::domain::{Key, KeyId, KeyWithSecrets, Millionths, Owner, OwnerId, PublicId, Secret};
 
 /// What is selected of an owner.
@@ -29,7 +29,8 @@ macro_rules! select_keys {
             ", k.id, k.name, k.parent_id, k.environment, k.scopes, k.limits, k.allowed_ips, \
              k.monthly_budget, k.expires_at, k.disabled, k.revoked_at, k.revoke_reason, \
              k.metadata, k.rotation_interval_days, k.created_at, s.id AS secret_id, \
-             s.hint AS secret_hint, s.phc AS secret_phc, s.created_at AS secret_created_at, \
+             s.hint AS secret_hint, s.phc AS secret_phc, \
+             s.cache_mac AS secret_cache_mac, s.created_at AS secret_created_at, \
              s.expires_at AS secret_expires_at, s.revoked_at AS secret_revoked_at, \
              s.last_used_at AS secret_last_used_at FROM ",
             $from,
@@ -88,6 +89,8 @@ struct SecretRow {
     hint: Option<String>,
     #[sqlx(rename = "secret_phc")]
     phc: Option<String>,
+    #[sqlx(rename = "secret_cache_mac")]
+    cache_mac: Option<String>,
     #[sqlx(rename = "secret_created_at")]
     created_at: Option<i64>,
     #[sqlx(rename = "secret_expires_at")]
@@ -162,6 +165,7 @@ impl SecretRow {
             id: id.parse().map_err(|error| row.corrupt("id", error))?,
             hint,
             phc,
+            cache_mac: self.cache_mac,
             created_at: row.time("created_at", created_at)?,
             expires_at: row.time_if("expires_at", self.expires_at)?,
             revoked_at: row.time_if("revoked_at", self.revoked_at)?,
@@ -249,6 +253,13 @@ pub(super) fn public_ids(list: &str) -> Vec<PublicId> {
         id
     };
     list.split_terminator(',').filter_map(read).collect()
+}
+
+/// In the order of the ids, so that two writers meet in one order.
+pub(super) fn in_order(macs: &[ConfirmedMac]) -> Vec<&ConfirmedMac> {
+    let mut macs: Vec<&ConfirmedMac> = macs.iter().collect();
+    macs.sort_by_key(|confirmed| confirmed.secret);
+    macs
 }
 
 /// Each secret's latest use, in the order of the ids, so that two writers meet in one order.

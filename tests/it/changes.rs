@@ -257,3 +257,39 @@ fn what_one_instance_is_told_the_others_know() {
         scene.change(&format!("key revoke {} --no-wait", key.id()), "/read", &key, 401);
     });
 }
+
+/// The log of changes holds the last hundred thousand. Who missed more finds its own out one by one.
+#[rstest]
+#[case(Sqlite, "1")]
+#[case(Postgres, "true")]
+fn what_the_log_does_not_tell_any_more_is_found_out_before_the_next_use(
+    #[case] kind: Kind,
+    #[case] yes: &str,
+) {
+    in_time(kind, |scene| {
+        let [untouched, disabled, deleted, parent] =
+            ["a", "b", "c", "d"].map(|name| scene.reader(name));
+        let of_parent = |_, key: &mut Key| key.parent_id = Some(KeyId::from_text(parent.id()));
+        let child = &bulk::insert(scene.gateway.store(), 1, of_parent)[0];
+        for key in [&untouched, &disabled, &deleted, &parent, child] {
+            scene.sees("/read", key, 200);
+        }
+        let runs = scene.gateway.metrics().total("keygate_argon2_runs_total");
+        let ids = |keys: [&MintedKey; 2]| keys.map(|key| format!("'{}'", key.id())).join(", ");
+        scene.gateway.store().sql(&format!(
+            "BEGIN; UPDATE keys SET disabled = {yes} WHERE id IN ({}); \
+             DELETE FROM keys WHERE id = '{}'; DELETE FROM changes; \
+             INSERT INTO changes (kind, id) VALUES ('owner', 'nobody'); COMMIT",
+            ids([&disabled, &parent]),
+            deleted.id()
+        ));
+        for key in [&disabled, &deleted, &parent, child] {
+            scene.sees("/read", key, 401);
+        }
+        scene.sees("/read", &untouched, 200);
+        let fresh = scene.reader("e");
+        scene.sees("/read", &fresh, 200);
+        let runs = scene.gateway.metrics().total("keygate_argon2_runs_total") - runs;
+        assert_eq!(runs, 1, "of the key that is new");
+    });
+}

@@ -15,6 +15,7 @@ mod outage;
 mod proxy;
 mod raw;
 mod reload;
+mod restart;
 mod secrets;
 mod store;
 mod support;

@@ -91,7 +91,7 @@ impl MintError {
             Self::Store(StoreError::Schema { .. }) => {
                 Some("the store was used by a newer keygate: use that version".to_owned())
             }
-            Self::Store(StoreError::Unavailable(_)) => {
+            Self::Store(StoreError::Unavailable(_) | StoreError::Silent(_)) => {
                 Some("is `store.url` right, and the database running?".to_owned())
             }
             Self::Random(_) | Self::Hash(_) | Self::Store(_) => None,

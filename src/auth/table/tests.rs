@@ -37,10 +37,10 @@ fn a_full_table_lets_go_of_what_was_used_least_recently_and_never_of_what_was_ju
         table.secret(public_id(number)).unwrap().used(60_000);
     }
     table.put(loaded(4, "a"), None, &policy(), at_minute(1));
-    table.evict_beyond(4, public_id(4));
+    table.evict_beyond(4, &[public_id(4)]);
     assert!(table.secret(public_id(1)).is_none(), "it was never used");
     assert!(table.secret(public_id(4)).is_some(), "it was just asked for");
-    table.evict_beyond(1, public_id(4));
+    table.evict_beyond(1, &[public_id(4)]);
     assert_eq!(table.len(), 1);
     assert!(table.secret(public_id(4)).is_some());
     assert!(table.exists(public_id(1)), "its id is still known to exist");

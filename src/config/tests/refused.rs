@@ -229,7 +229,6 @@ fn what_a_route_may_not_be(#[case] route: &str, #[case] expected: &str) {
 }
 
 #[rstest]
-#[case("cache.key_file", "'/k'", "''")]
 #[case("cluster.redis", "'redis://:hush@r'", "''")]
 #[case("keys.enforce_rotation", "true", "false")]
 #[case("routes.cost", "0.002", "")]

@@ -20,8 +20,8 @@ use crate::store::feed::{ChangeRow, Kept, REVISION, changes};
 use crate::store::migrate::{SchemaStatus, VERSION, pending, status};
 use crate::store::rows::{self, KeyRow, OwnerRow, owner_columns, select_keys};
 use crate::store::{
-    Changes, Feed, KeyFilter, KeyPatch, Loaded, Page, PageRequest, Result, Rotation, Store,
-    StoreError, list,
+    Changes, ConfirmedMac, Feed, KeyFilter, KeyPatch, Loaded, Page, PageRequest, Result, Rotation,
+    Store, StoreError, list,
 };
 
 impl This {
@@ -207,9 +207,31 @@ impl Store for This {
         rows::loaded(self.connections.all(Self::keys_of(secrets)).await?)
     }
 
+    async fn load_keys(&self, ids: &[KeyId]) -> Result<Vec<Loaded>> {
+        rows::loaded(self.connections.all(Self::keys_named(ids)).await?)
+    }
+
     async fn public_ids(&self) -> Result<Vec<PublicId>> {
         let ids = self.joined_public_ids().await?;
         Ok(rows::public_ids(&ids.unwrap_or_default()))
+    }
+
+    async fn secrets_of(&self, keys: &[KeyId]) -> Result<Vec<PublicId>> {
+        let ids = self.connections.all(Self::ids_of(keys)).await?;
+        Ok(ids.iter().flat_map(|(id,)| rows::public_ids(id)).collect())
+    }
+
+    async fn secrets_with_mac(&self, most: usize) -> Result<Vec<PublicId>> {
+        let ask = query_as::<_, (String,)>(
+            "SELECT id FROM secrets WHERE cache_mac IS NOT NULL AND revoked_at IS NULL \
+             ORDER BY coalesce(last_used_at, 0) DESC LIMIT $1",
+        );
+        let ids = self.connections.all(ask.bind(i64::try_from(most).unwrap_or(i64::MAX))).await?;
+        Ok(ids.iter().flat_map(|(id,)| rows::public_ids(id)).collect())
+    }
+
+    async fn record_macs(&self, macs: &[ConfirmedMac]) -> Result<()> {
+        self.note_macs(rows::in_order(macs)).await
     }
 
     async fn record_last_use(&self, uses: &[(PublicId, Timestamp)]) -> Result<()> {

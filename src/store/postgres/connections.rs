@@ -168,7 +168,7 @@ impl Connections {
         self.queries.fetch_add(1, Ordering::Relaxed);
         match timeout(limit, sent).await {
             Ok(answer) => answer.map_err(|error| error::from_sqlx(&error, &self.place)),
-            Err(_) => Err(StoreError::Unavailable(format!(
+            Err(_) => Err(StoreError::Silent(format!(
                 "{} gave no answer within {} s",
                 self.place,
                 limit.as_secs()

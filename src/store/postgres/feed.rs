@@ -50,7 +50,10 @@ impl Watcher {
     async fn hear(&mut self, signals: &Signals) -> Result<()> {
         let notified = match timeout(QUIET, self.listener.try_recv()).await {
             Ok(Ok(Some(_))) => true,
-            Ok(Ok(None)) => return Err(self.broken("closed the connection")),
+            Ok(Ok(None)) => {
+                let closed = format!("{} closed the connection", self.place);
+                return Err(StoreError::Unavailable(closed));
+            }
             Ok(Err(error)) => return Err(error::from_sqlx(&error, &self.place)),
             Err(_) => false,
         };
@@ -73,11 +76,7 @@ impl Watcher {
         match timeout(ANSWER, ask).await {
             Ok(Ok((newest,))) => Ok(newest),
             Ok(Err(error)) => Err(error::from_sqlx(&error, &self.place)),
-            Err(_) => Err(self.broken("gave no answer")),
+            Err(_) => Err(StoreError::Silent(format!("{} gave no answer", self.place))),
         }
-    }
-
-    fn broken(&self, what: &str) -> StoreError {
-        StoreError::Unavailable(format!("{} {what}", self.place))
     }
 }

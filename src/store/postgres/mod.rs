@@ -12,11 +12,11 @@ use std::sync::Arc;
 use sqlx::{Postgres, query, query_as};
 
 use self::connections::{Ask, Connections};
-use super::Result;
 use super::feed::WatchedFeed;
 use super::migrate::{Migration, POSTGRES};
 use super::rows::{KeyRow, select_keys};
-use crate::domain::PublicId;
+use super::{ConfirmedMac, Result};
+use crate::domain::{KeyId, PublicId};
 
 type This = PostgresStore;
 type Database = Postgres;
@@ -56,10 +56,37 @@ impl PostgresStore {
         ask.bind(secrets)
     }
 
+    /// Asks for these keys.
+    fn keys_named(keys: &[KeyId]) -> Ask<'_, KeyRow> {
+        let keys: Vec<&str> = keys.iter().map(KeyId::as_str).collect();
+        query_as(select_keys!("keys k", "WHERE k.id = ANY($1)")).bind(keys)
+    }
+
+    /// Asks for the ids of these keys' secrets.
+    fn ids_of(keys: &[KeyId]) -> Ask<'_, (String,)> {
+        let keys: Vec<&str> = keys.iter().map(KeyId::as_str).collect();
+        query_as("SELECT id FROM secrets WHERE key_id = ANY($1)").bind(keys)
+    }
+
     /// One long text, with commas between: a million rows cost ten times as much to take apart.
     async fn joined_public_ids(&self) -> Result<Option<String>> {
         let ask = query_as::<_, (Option<String>,)>("SELECT string_agg(id, ',') FROM secrets");
         Ok(self.connections.scan(ask).await?.pop().and_then(|row| row.0))
+    }
+
+    /// As [`Self::note_uses`].
+    async fn note_macs(&self, macs: Vec<&ConfirmedMac>) -> Result<()> {
+        let ids: Vec<&str> = macs.iter().map(|confirmed| confirmed.secret.as_str()).collect();
+        let hashes: Vec<&str> = macs.iter().map(|confirmed| confirmed.phc.as_str()).collect();
+        let texts: Vec<&str> = macs.iter().map(|confirmed| confirmed.mac.as_str()).collect();
+        let update = query(
+            "WITH confirmed AS (SELECT id, phc, mac FROM \
+             unnest($1::text[], $2::text[], $3::text[]) AS c (id, phc, mac)), \
+             held AS (SELECT s.id, confirmed.mac FROM secrets s JOIN confirmed \
+             ON confirmed.id = s.id AND confirmed.phc = s.phc ORDER BY s.id FOR NO KEY UPDATE OF s) \
+             UPDATE secrets SET cache_mac = held.mac FROM held WHERE secrets.id = held.id",
+        );
+        self.connections.run(update.bind(ids).bind(hashes).bind(texts)).await
     }
 
     /// Takes no turn among the writers, and takes its rows in the order in which they do.

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use sqlx::{Sqlite, query, query_as};
 
 use self::connections::{Ask, Connections};
-use super::Result;
 use super::feed::WatchedFeed;
 use super::migrate::{Migration, SQLITE};
 use super::rows::{KeyRow, json, select_keys};
-use crate::domain::PublicId;
+use super::{ConfirmedMac, Result};
+use crate::domain::{KeyId, PublicId};
 
 type This = SqliteStore;
 type Database = Sqlite;
@@ -55,11 +55,41 @@ impl SqliteStore {
         ask.bind(json(&secrets))
     }
 
+    /// Asks for these keys.
+    fn keys_named(keys: &[KeyId]) -> Ask<'_, KeyRow> {
+        let ask =
+            query_as(select_keys!("keys k", "WHERE k.id IN (SELECT value FROM json_each($1))"));
+        ask.bind(json(&keys))
+    }
+
+    /// Asks for the ids of these keys' secrets.
+    fn ids_of(keys: &[KeyId]) -> Ask<'_, (String,)> {
+        let ask = "SELECT id FROM secrets WHERE key_id IN (SELECT value FROM json_each($1))";
+        query_as(ask).bind(json(&keys))
+    }
+
     /// One long text, with commas between: handing a million rows from SQLite's thread to ours
     /// takes seconds.
     async fn joined_public_ids(&self) -> Result<Option<String>> {
         let ask = query_as::<_, (Option<String>,)>("SELECT group_concat(id, ',') FROM secrets");
         Ok(self.connections.all(ask).await?.pop().and_then(|row| row.0))
+    }
+
+    /// As [`Self::note_uses`].
+    async fn note_macs(&self, macs: Vec<&ConfirmedMac>) -> Result<()> {
+        let macs: Vec<(PublicId, &str, &str)> = macs
+            .iter()
+            .map(|confirmed| (confirmed.secret, &*confirmed.phc, &*confirmed.mac))
+            .collect();
+        let update = query(
+            "UPDATE secrets SET cache_mac = confirmed.mac FROM \
+             (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS phc, \
+              json_extract(value, '$[2]') AS mac FROM json_each($1)) AS confirmed \
+             WHERE secrets.id = confirmed.id AND secrets.phc = confirmed.phc",
+        );
+        let mut write = self.connections.write().await?;
+        write.run(update.bind(json(&macs))).await?;
+        write.commit().await
     }
 
     /// Takes its turn among the writers, as SQLite has no other way.
