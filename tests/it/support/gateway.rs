@@ -13,7 +13,7 @@ use super::curl::Curl;
 use super::installation::{BASE, Installation, MintedKey, Setup, json, to_json};
 use super::metrics::Metrics;
 use super::process::Process;
-use super::{Answer, TestStore, leaks, wire};
+use super::{Answer, Link, TestStore, leaks, wire};
 
 /// A running gateway. When it is dropped, its log and its store are searched for secrets.
 pub(crate) struct TestGateway {
@@ -38,8 +38,17 @@ impl TestGateway {
 
     /// Starts the gateway and waits until it listens.
     pub(super) fn serve(installation: Arc<Installation>, store: Arc<TestStore>) -> Self {
+        Self::serve_with(installation, store, &[])
+    }
+
+    fn serve_with(
+        installation: Arc<Installation>,
+        store: Arc<TestStore>,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut command = installation.command(&["serve"]);
-        let process = Process::start(command.env("KEYGATE_LOG", "debug"));
+        command.envs(variables.iter().copied()).env("KEYGATE_LOG", "debug");
+        let process = Process::start(&mut command);
         let address = |plane: &str| process.err.wait_for(plane, |log| listening(log, plane));
         let (data, admin) = (address("(data plane)"), address("(admin)"));
         Self { installation, store, process, data, admin }
@@ -48,6 +57,21 @@ impl TestGateway {
     /// Starts one more instance with the same configuration on the same store, on ports of its own.
     pub(crate) fn another(&self) -> Self {
         Self::serve(Arc::clone(&self.installation), Arc::clone(&self.store))
+    }
+
+    /// The same with variables of its own.
+    pub(crate) fn another_with(&self, variables: &[(&str, &str)]) -> Self {
+        Self::serve_with(Arc::clone(&self.installation), Arc::clone(&self.store), variables)
+    }
+
+    /// Starts one more instance that comes to its Postgres over a link of its own.
+    pub(crate) fn another_behind_a_link(&self) -> (Self, Link) {
+        let url = self.store.url();
+        let (before, rest) = url.split_once('@').expect("the store is a Postgres");
+        let (server, database) = rest.split_once('/').expect("it has a database");
+        let link = Link::to(server.parse().expect("it is at an address"));
+        let url = format!("{before}@{}/{database}", link.address());
+        (self.another_with(&[("DATABASE_URL", &url)]), link)
     }
 
     /// Where clients go.

@@ -9,6 +9,7 @@ pub(crate) mod database;
 pub(crate) mod gateway;
 pub(crate) mod installation;
 pub(crate) mod leaks;
+pub(crate) mod link;
 pub(crate) mod load;
 pub(crate) mod message;
 pub(crate) mod metrics;
@@ -28,6 +29,7 @@ pub(crate) use curl::Answer;
 pub(crate) use database::{Kind, TestStore};
 pub(crate) use gateway::TestGateway;
 pub(crate) use installation::MintedKey;
+pub(crate) use link::Link;
 pub(crate) use origin::Origin;
 pub(crate) use wire::Wire;
 

@@ -1,33 +1,8 @@
 //! The store away: who is known goes on, nobody else is let in, and all heals by itself.
 
+use super::{CONFIG, call, gateway, is_unavailable};
 use crate::support::load::{Load, get};
-use crate::support::{Answer, MintedKey, Origin, TestGateway, TestStore, bulk, until};
-
-const CONFIG: &str = r#"
-[limits]
-per_key = ["100000000/min"]
-[scopes]
-"agents:read" = "Read agent information"
-[[routes]]
-path = "/**"
-upstream = "api"
-"#;
-
-/// `None` where no Postgres is installed.
-fn gateway(origin: &Origin, cache: &str) -> Option<TestGateway> {
-    let setup = TestGateway::with(TestStore::own_postgres()?).config(CONFIG).config(cache);
-    Some(setup.upstream("api", origin).start())
-}
-
-fn call(gateway: &TestGateway, key: &MintedKey) -> Answer {
-    gateway.curl("/a").bearer(key).send()
-}
-
-#[track_caller]
-fn is_unavailable(answer: &Answer) {
-    answer.is_refusal(503, "unavailable", "Temporarily unavailable");
-    assert!(answer.number("retry-after") >= 1);
-}
+use crate::support::{Origin, TestGateway, TestStore, bulk, until};
 
 #[test]
 fn no_known_key_fails_while_postgres_is_away_and_all_heals_when_it_is_back() {
