@@ -97,7 +97,7 @@ fn a_limit_counts_by_no_wall_clock() {
         scene.move_to(seconds);
         let refused = scene.call(&key);
         assert_eq!(refused.status, 429, "{seconds} s after the start");
-        let reset = refused.number("x-ratelimit-reset") as i64;
+        let reset = refused.number("x-ratelimit-reset").cast_signed();
         let ends_in = reset - (scene.start.as_second() + seconds);
         assert!((3_500..=3_601).contains(&ends_in), "whole in {ends_in} s by the client's clock");
     }
