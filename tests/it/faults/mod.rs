@@ -5,6 +5,7 @@ mod clock;
 mod instances;
 mod links;
 mod outage;
+mod restore;
 
 use crate::support::{Answer, MintedKey, Origin, TestGateway, TestStore};
 
