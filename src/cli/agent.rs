@@ -4,9 +4,10 @@ use clap::Subcommand;
 
 use super::Globals;
 use super::failure::Result;
-use super::key::{self, Create, Named, create, receipt};
+use super::key::{self, Create, Named, create, revoke};
 use super::output::{Output, say, say_before, table, time, time_or};
 use super::owner::{Paging, more};
+use super::receipt::{Waiting, confirmed};
 use super::session::Session;
 use crate::domain::KeyWithSecrets;
 use crate::store::KeyFilter;
@@ -26,6 +27,8 @@ pub(crate) enum Agent {
         /// Why, for the record
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
+        #[command(flatten)]
+        waiting: Waiting,
     },
 }
 
@@ -36,10 +39,11 @@ pub(crate) async fn run(command: Agent, globals: &Globals) -> Result {
     match command {
         Agent::Create(new) => run_create(&session, *new, output).await,
         Agent::List(paging) => list(&session, &paging, output).await,
-        Agent::Revoke { id, reason } => {
+        Agent::Revoke { id, reason, waiting } => {
             let key = Named { id }.find(&session).await?;
-            let receipt = receipt(&session, &key, reason.as_deref()).await?;
-            output.show(&receipt, || format!("Agent {} (`{}`) revoked.", key.key.id, key.key.name))
+            let ended = revoke(&session, &key, reason.as_deref(), waiting).await?;
+            let done = || format!("Agent {} (`{}`) revoked", key.key.id, key.key.name);
+            output.show(&ended, || confirmed(&done(), ended.receipt.as_ref()))
         }
     }
 }

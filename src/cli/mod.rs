@@ -12,10 +12,12 @@ pub mod echo;
 mod explain;
 mod failure;
 mod health;
+mod instances;
 mod key;
 mod migrate;
 mod output;
 mod owner;
+mod receipt;
 mod serve;
 mod session;
 mod typed;
@@ -82,6 +84,8 @@ enum Command {
     /// Keys, in the words of Agent OTP
     #[command(subcommand)]
     Agent(agent::Agent),
+    /// The running instances: who they are, and how far behind
+    Instances,
     /// Run a small upstream that answers with the request it got
     Echo(echo::Echo),
     /// Ask the running gateway whether it is ready; exit code 0 or 1
@@ -116,6 +120,7 @@ fn dispatch(command: Command, globals: &Globals) -> Result {
         Command::Owner(owner) => on_this_thread(owner::run(owner, globals)),
         Command::Key(key) => on_this_thread(key::run(key, globals)),
         Command::Agent(agent) => on_this_thread(agent::run(agent, globals)),
+        Command::Instances => on_this_thread(instances::run(globals)),
         Command::Health(health) => on_this_thread(health::run(health, globals)),
         Command::Completions(completions) => documents::completions(&completions),
         Command::Man(man) => documents::man(&man),

@@ -88,6 +88,19 @@ pub(crate) fn time_or(at: Option<Timestamp>, otherwise: &str) -> String {
     at.map_or_else(|| otherwise.to_owned(), time)
 }
 
+/// A span in the largest unit that it fills, cut to whole ones.
+pub(crate) fn span(milliseconds: u64) -> String {
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000), ("ms", 1)];
+    let unit = units.into_iter().find(|(_, length)| milliseconds >= *length);
+    let (name, length) = unit.unwrap_or(("ms", 1));
+    format!("{} {name}", milliseconds / length)
+}
+
+/// How long ago something was.
+pub(crate) fn ago(milliseconds: u64) -> String {
+    format!("{} ago", span(milliseconds))
+}
+
 /// A list in one cell.
 pub(crate) fn joined<T: ToString>(items: &[T], none: &str) -> String {
     if items.is_empty() {
@@ -124,6 +137,12 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
         assert_eq!(fields(vec![("Note", "a\x1b[2Jb".to_owned())]), "Note  a\u{fffd}[2Jb");
+    }
+
+    #[test]
+    fn spans_are_shown_in_the_largest_unit_that_they_fill() {
+        let shown = [0, 999, 1_000, 59_999, 60_000, 7_200_000, 172_800_000].map(span);
+        assert_eq!(shown, ["0 ms", "999 ms", "1 s", "59 s", "1 min", "2 h", "2 d"]);
     }
 
     #[test]

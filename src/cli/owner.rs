@@ -1,11 +1,14 @@
 //! `owner …`: the accounts and organizations that keys belong to.
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::Globals;
 use super::failure::Result;
 use super::output::{List, Output, fields, say, table, time};
+use super::receipt::{Waiting, confirmed};
 use super::session::Session;
+use crate::cluster::Receipt;
 use crate::domain;
 use crate::store::{Page, PageRequest};
 
@@ -22,7 +25,7 @@ pub(crate) enum Owner {
     /// Show one owner
     Show(Named),
     /// Stop all keys of an owner at once, reversibly
-    Disable(Named),
+    Disable(Disable),
     /// Let the keys of an owner call again
     Enable(Named),
 }
@@ -33,6 +36,24 @@ pub(crate) struct Named {
     /// Its name or id
     #[arg(value_name = "OWNER")]
     owner: String,
+}
+
+/// `owner disable`.
+#[derive(Debug, Args)]
+pub(crate) struct Disable {
+    #[command(flatten)]
+    named: Named,
+    #[command(flatten)]
+    waiting: Waiting,
+}
+
+/// A disabled owner as programs get it.
+#[derive(Serialize)]
+struct Disabled {
+    #[serde(flatten)]
+    owner: domain::Owner,
+    #[serde(flatten)]
+    receipt: Option<Receipt>,
 }
 
 /// Which part of a list.
@@ -60,9 +81,7 @@ pub(crate) async fn run(command: Owner, globals: &Globals) -> Result {
             let owner = mint.owner(&named.owner).await?;
             output.show(&owner, || shown(&owner))
         }
-        Owner::Disable(named) => {
-            tell(output, &mint.set_owner_disabled(&named.owner, true).await?, "Disabled")
-        }
+        Owner::Disable(disable) => run_disable(&session, &disable, output).await,
         Owner::Enable(named) => {
             tell(output, &mint.set_owner_disabled(&named.owner, false).await?, "Enabled")
         }
@@ -80,6 +99,15 @@ impl Paging {
         let after = page.next_cursor.clone().filter(|_| self.limit.is_none())?;
         Some(PageRequest { after: Some(after), limit: 1000 })
     }
+}
+
+async fn run_disable(session: &Session, disable: &Disable, output: Output) -> Result {
+    let owner = session.mint().set_owner_disabled(&disable.named.owner, true).await?;
+    let receipt = disable.waiting.receipt(session).await?;
+    let disabled = Disabled { owner, receipt };
+    let Disabled { owner, receipt } = &disabled;
+    let done = || format!("Disabled owner `{}` ({})", owner.name, owner.id);
+    output.show(&disabled, || confirmed(&done(), receipt.as_ref()))
 }
 
 async fn list(session: &Session, paging: &Paging, output: Output) -> Result {

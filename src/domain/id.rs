@@ -67,6 +67,11 @@ record_id! {
     OwnerId, "own_"
 }
 
+record_id! {
+    /// Names a running instance: `inst_` and 26 characters of base32.
+    InstanceId, "inst_"
+}
+
 fn base32(mut value: u128) -> String {
     let mut text = [0u8; 26];
     for place in text.iter_mut().rev() {

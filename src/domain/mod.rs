@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod explanation;
 pub mod id;
+pub mod instance;
 pub mod key;
 pub mod money;
 pub mod net;
@@ -16,7 +17,8 @@ pub mod window;
 
 pub use clock::Clock;
 pub use explanation::Explanation;
-pub use id::{KeyId, OwnerId, PublicId};
+pub use id::{InstanceId, KeyId, OwnerId, PublicId};
+pub use instance::{Instance, InstanceStatus, SeenInstance};
 pub use key::{Environment, Key, KeyStatus, KeyWithSecrets, Secret, SecretStatus};
 pub use money::Millionths;
 pub use net::AddressRange;

@@ -28,6 +28,7 @@ use crate::auth::Authenticator;
 use crate::auth::flush::{flush, keep_flushing};
 use crate::auth::pool::Argon2Pool;
 use crate::auth::sync::{StoreState, Sync, Synchroniser};
+use crate::cluster::Membership;
 use crate::config::reload::Watch;
 use crate::config::{Config, Environment, LoadedConfig, StoreLocation};
 use crate::domain::Clock;
@@ -104,15 +105,21 @@ impl Gateway {
             open_connections: AtomicUsize::new(0),
         });
         shared.auth.macs.replace_keys(cache_keys.as_ref());
-        read_counters(&metrics, &sync, &store);
+        let now = sync.clock.now();
+        let membership = Membership::join(Arc::clone(&store), sync.applied(), loaded.hash(), now);
+        read_counters(&metrics, &sync, &store, &membership);
         let control = Arc::new(Control {
             shared: Arc::clone(&shared),
             store: Arc::clone(&store),
+            membership,
             draining: AtomicBool::new(false),
         });
         let background = start_background(synchroniser, &shared, store);
         // With the store in reach, the first request finds it followed already.
-        sync.settles_within(STORE_ANSWERS).await;
+        if sync.settles_within(STORE_ANSWERS).await == StoreState::Live {
+            // Nobody is let in by an instance that a receipt does not count.
+            control.membership.known().await;
+        }
         let (orders, order) = watch::channel(Order::Serve);
         let workers = start_workers(&shared, listeners.data, &order)?;
         let state = AdminState { metrics, readiness: Arc::clone(&control) as Arc<dyn Readiness> };
@@ -181,6 +188,7 @@ impl Gateway {
             }
         });
         let _ = joined.await;
+        control.membership.leave().await;
         for task in background {
             task.abort();
         }
@@ -196,6 +204,7 @@ impl Gateway {
 struct Control {
     shared: Arc<Shared>,
     store: Arc<dyn Store>,
+    membership: Membership,
     draining: AtomicBool,
 }
 
@@ -217,11 +226,17 @@ impl Readiness for Control {
 }
 
 /// Has `/metrics` ask those who count for themselves.
-fn read_counters(metrics: &Metrics, sync: &Arc<Sync>, store: &Arc<dyn Store>) {
-    let (sync, store) = (Arc::clone(sync), Arc::clone(store));
+fn read_counters(
+    metrics: &Metrics,
+    sync: &Arc<Sync>,
+    store: &Arc<dyn Store>,
+    membership: &Membership,
+) {
+    let (sync, store, running) = (Arc::clone(sync), Arc::clone(store), membership.running());
     metrics.read_with(move |metrics| {
         metrics.store_queries.take_over(store.queries());
         metrics.key_table_entries.set(sync.table.len() as u64);
+        metrics.instances.set(*running.borrow() as u64);
     });
 }
 

@@ -91,6 +91,7 @@ impl Reloader {
         self.probers.follow(&plan);
         shared.plan.store(Arc::new(plan));
         shared.generation.store(generation, Ordering::Release);
+        self.control.membership.set_config_hash(loaded.hash());
         if let Err(error) = shared.access_log.reopen(&loaded.config.access_log) {
             tracing::error!(%error, "the access log stays where it was: it cannot be opened");
         }

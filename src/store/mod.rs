@@ -22,8 +22,8 @@ use thiserror::Error;
 
 use crate::config::StoreLocation;
 use crate::domain::{
-    AddressRange, Key, KeyId, KeyStatus, KeyWithSecrets, Limit, Millionths, Owner, OwnerId,
-    PublicId, Secret,
+    AddressRange, Instance, InstanceId, Key, KeyId, KeyStatus, KeyWithSecrets, Limit, Millionths,
+    Owner, OwnerId, PublicId, Secret, SeenInstance,
 };
 
 pub use feed::{Change, Changes, Feed};
@@ -251,6 +251,17 @@ pub trait Store: Send + Sync + 'static {
     /// Notes when secrets were last used; never moves a time back, and tells the change feed
     /// nothing.
     async fn record_last_use(&self, uses: &[(PublicId, Timestamp)]) -> Result<()>;
+
+    /// Writes down what a running instance says of itself, and when, by the database's clock; how
+    /// many others it has heard of lately. Waits for no writer and for no disk, and tells the change
+    /// feed nothing.
+    async fn report_instance(&self, instance: &Instance) -> Result<usize>;
+    /// The instances that were heard of within a day, in the order of their start.
+    async fn instances(&self) -> Result<Vec<SeenInstance>>;
+    /// Removes an instance that has stopped.
+    async fn forget_instance(&self, id: &InstanceId) -> Result<()>;
+    /// Removes the instances that were not heard of for a day.
+    async fn prune_instances(&self) -> Result<()>;
 
     /// How many statements were sent since the process began, for the metrics.
     fn queries(&self) -> u64;

@@ -1,5 +1,7 @@
 //! From rows to records and back; the same columns in both stores.
 
+mod instance;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
@@ -41,7 +43,7 @@ macro_rules! select_keys {
     };
 }
 
-pub(super) use {owner_columns, select_keys};
+pub(super) use {instance::InstanceRow, owner_columns, select_keys};
 
 /// An owner's columns.
 #[derive(FromRow)]

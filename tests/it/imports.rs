@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up; a part names only parts that stand before it. So the data plane (`limit`,
 /// `auth`, `proxy`) cannot name the control plane, whose parts all stand behind it.
-const LAYERS: [&str; 12] = [
+const LAYERS: [&str; 13] = [
     "domain",
     "key",
     "tls",
     "config",
     "telemetry",
     "store",
+    "cluster",
     "limit",
     "auth",
     "proxy",

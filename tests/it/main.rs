@@ -4,6 +4,7 @@
 
 mod changes;
 mod cli;
+mod cluster;
 mod demo;
 mod documents;
 mod drain;

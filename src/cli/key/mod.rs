@@ -8,18 +8,22 @@ mod show;
 mod update;
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::Globals;
 use super::failure::{Failure, Result};
 use super::output::Output;
+use super::receipt::{Waiting, confirmed};
 use super::session::Session;
+use crate::auth::view::KeyView;
+use crate::cluster::Receipt;
 use crate::domain::{KeyId, KeyWithSecrets, PublicId};
 use crate::key::SecretFormat;
 
 pub(crate) use create::{Create, create, print_secret};
 use list::owner_names;
 pub(crate) use list::{List, keys, views};
-pub(crate) use revoke::receipt;
+pub(crate) use revoke::revoke;
 
 /// `key …`.
 #[derive(Debug, Subcommand)]
@@ -35,7 +39,7 @@ pub(crate) enum Key {
     /// Give a key a new secret; the old one works until the grace ends
     Rotate(rotate::Rotate),
     /// Stop a key, reversibly
-    Disable(Named),
+    Disable(Disable),
     /// Let a key call again
     Enable(Named),
     /// End a key and its children, or one of its secrets, at once and for good
@@ -48,6 +52,24 @@ pub(crate) struct Named {
     /// Its id, or the eight public characters or the hint of one of its secrets
     #[arg(value_name = "ID")]
     pub(crate) id: String,
+}
+
+/// `key disable`.
+#[derive(Debug, Args)]
+pub(crate) struct Disable {
+    #[command(flatten)]
+    named: Named,
+    #[command(flatten)]
+    waiting: Waiting,
+}
+
+/// A switched key as programs get it.
+#[derive(Serialize)]
+struct Switched<'a> {
+    #[serde(flatten)]
+    key: KeyView<'a>,
+    #[serde(flatten)]
+    receipt: Option<Receipt>,
 }
 
 /// Does what was asked of keys.
@@ -63,8 +85,8 @@ pub(crate) async fn run(command: Key, globals: &Globals) -> Result {
         }
         Key::Update(update) => update::run(&session, *update, output).await,
         Key::Rotate(rotate) => rotate::run(&session, rotate, output).await,
-        Key::Disable(named) => switch(&session, &named, true, output).await,
-        Key::Enable(named) => switch(&session, &named, false, output).await,
+        Key::Disable(disable) => run_disable(&session, &disable, output).await,
+        Key::Enable(named) => run_enable(&session, &named, output).await,
         Key::Revoke(revoke) => revoke::run(&session, revoke, output).await,
     }
 }
@@ -96,11 +118,19 @@ pub(crate) fn refuse_secret(text: &str, format: &SecretFormat) -> Result {
         ))
 }
 
-async fn switch(session: &Session, named: &Named, disabled: bool, output: Output) -> Result {
+async fn run_disable(session: &Session, disable: &Disable, output: Output) -> Result {
+    let key = disable.named.find(session).await?;
+    let key = session.mint().set_disabled(&key.key.id, true).await?;
+    let receipt = disable.waiting.receipt(session).await?;
+    let switched = Switched { key: session.view(&key), receipt };
+    let done = || format!("Disabled key {}", called(&key));
+    output.show(&switched, || confirmed(&done(), switched.receipt.as_ref()))
+}
+
+async fn run_enable(session: &Session, named: &Named, output: Output) -> Result {
     let key = named.find(session).await?;
-    let key = session.mint().set_disabled(&key.key.id, disabled).await?;
-    let done = if disabled { "Disabled" } else { "Enabled" };
-    output.show(&session.view(&key), || format!("{done} key {}.", called(&key)))
+    let key = session.mint().set_disabled(&key.key.id, false).await?;
+    output.show(&session.view(&key), || format!("Enabled key {}.", called(&key)))
 }
 
 /// A key as sentences name it: id and name.

@@ -4,6 +4,7 @@
 //! other, with its connections and with what it does its own way. Code generic over sqlx's databases
 //! would have to bound the encoding of every type it binds, in every function.
 
+mod instances;
 mod write;
 
 use std::sync::atomic::Ordering;
@@ -15,7 +16,10 @@ use sqlx::{QueryBuilder, query, query_as};
 use self::write::{check_parent, insert_key, insert_secret, rotate, update_key};
 use super::connections::{Ask, Command, Write};
 use super::{Database, HOLD_KEY, HOLD_LIVE, MIGRATIONS, PREPARE, This};
-use crate::domain::{Key, KeyId, KeyWithSecrets, Owner, OwnerId, PublicId, Secret};
+use crate::domain::{
+    Instance, InstanceId, Key, KeyId, KeyWithSecrets, Owner, OwnerId, PublicId, Secret,
+    SeenInstance,
+};
 use crate::store::feed::{ChangeRow, Kept, REVISION, changes};
 use crate::store::migrate::{SchemaStatus, VERSION, pending, status};
 use crate::store::rows::{self, KeyRow, OwnerRow, owner_columns, select_keys};
@@ -236,6 +240,23 @@ impl Store for This {
 
     async fn record_last_use(&self, uses: &[(PublicId, Timestamp)]) -> Result<()> {
         self.note_uses(rows::latest(uses)).await
+    }
+
+    async fn report_instance(&self, instance: &Instance) -> Result<usize> {
+        let others = self.connections.run_lightly(instances::report(instance)).await?;
+        Ok(instances::count(&others))
+    }
+
+    async fn instances(&self) -> Result<Vec<SeenInstance>> {
+        instances::read(self.connections.all(instances::list()).await?)
+    }
+
+    async fn forget_instance(&self, id: &InstanceId) -> Result<()> {
+        self.connections.run_lightly(instances::forget(id)).await.map(drop)
+    }
+
+    async fn prune_instances(&self) -> Result<()> {
+        self.connections.run_lightly(instances::prune()).await.map(drop)
     }
 
     fn queries(&self) -> u64 {

@@ -88,6 +88,15 @@ impl Connections {
         self.answer(command.execute(&self.pool)).await.map(|_| ())
     }
 
+    /// All rows that one statement by itself gives, which need not outlive a power cut: see
+    /// `not_lasting!`.
+    pub(super) async fn run_lightly<T>(&self, ask: Ask<'_, T>) -> Result<Vec<T>>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        self.all(ask).await
+    }
+
     /// All rows of an answer that reads a whole table.
     pub(super) async fn scan<T>(&self, ask: Ask<'_, T>) -> Result<Vec<T>>
     where

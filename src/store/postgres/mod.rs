@@ -1,5 +1,20 @@
 //! The store in a Postgres database, which any number of gateways and commands share.
 
+/// The time by the database's clock, in milliseconds since the epoch.
+macro_rules! now_ms {
+    () => {
+        "(extract(epoch FROM clock_timestamp()) * 1000)::BIGINT"
+    };
+}
+
+/// Stands behind the values of an insert whose commit need not outlive a power cut, so that it
+/// waits for no disk and no standby.
+macro_rules! not_lasting {
+    () => {
+        " FROM set_config('synchronous_commit', 'off', true)"
+    };
+}
+
 #[expect(clippy::duplicate_mod, reason = "compiled for each store: see there")]
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,5 +1,20 @@
 //! The store in one SQLite file, which one gateway and the commands on its machine share.
 
+/// The time by this machine's clock, in milliseconds since the epoch.
+macro_rules! now_ms {
+    () => {
+        "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+    };
+}
+
+/// Stands behind the values of an insert whose commit need not outlive a power cut; here that is the
+/// connection's to know, and SQLite's grammar wants something before `ON CONFLICT`.
+macro_rules! not_lasting {
+    () => {
+        " WHERE true"
+    };
+}
+
 #[expect(clippy::duplicate_mod, reason = "compiled for each store: see there")]
 #[path = "../common/mod.rs"]
 mod common;

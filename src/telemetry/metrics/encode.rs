@@ -110,6 +110,8 @@ impl Exposition<'_> {
         self.gauge("keygate_store_up", help, metrics.store_up.read())?;
         let help = "Statements sent to the store";
         self.counter("keygate_store_queries", help, metrics.store_queries.read())?;
+        let help = "Instances that run on the store, this one counted";
+        self.gauge("keygate_instances", help, metrics.instances.read())?;
         let help = "From a change in the store until it is in force";
         let reading = Reading::of(&CHANGE_BOUNDS, [&metrics.change_lag]);
         self.histogram("keygate_change_lag_seconds", help, &reading)

@@ -39,6 +39,8 @@ pub struct Metrics {
     pub store_up: Gauge,
     /// Statements sent to the store.
     pub store_queries: Counter,
+    /// Instances that run on the store, as far as this one has heard; itself counted.
+    pub instances: Gauge,
     /// From a change's commit, or its notice where the commit's time is not known, until it is in
     /// force. Written by [`Histogram::observe_shared`].
     pub change_lag: Histogram,
@@ -69,6 +71,7 @@ impl Metrics {
             argon2_queue: Gauge::default(),
             store_up: Gauge::default(),
             store_queries: Counter::default(),
+            instances: Gauge::default(),
             change_lag: Histogram::new(&CHANGE_BOUNDS),
             key_table_entries: Gauge::default(),
             access_log_dropped: Counter::default(),

@@ -15,7 +15,8 @@ use crate::support::postgres::Postgres;
 const KNOWN_AWAY: Duration = Duration::from_secs(4);
 
 fn is_away(error: &StoreError) {
-    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    let is_away = matches!(error, StoreError::Unavailable(_) | StoreError::Silent(_));
+    assert!(is_away, "{error:?}");
 }
 
 #[tokio::test]

@@ -157,6 +157,16 @@ impl TestGateway {
         to_json(&self.process.out.wait_for("access log line", find))
     }
 
+    /// The process's log so far.
+    pub(crate) fn log(&self) -> String {
+        self.process.err.text()
+    }
+
+    /// The process's id.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Sends the process a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         self.process.signal(signal);
