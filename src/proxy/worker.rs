@@ -46,6 +46,10 @@ use crate::telemetry::metrics::{Metrics, WaitedFor, WorkerMetrics};
 
 /// How often overdue connections are looked for: the precision of every timeout.
 const SWEEP: Duration = Duration::from_millis(100);
+/// How long, at the end, a client has that is about to send a request on a connection that it keeps:
+/// closed under it, the connection would be reset. Clients in use send theirs sooner, and are told
+/// with the answer that it was the last.
+const LAST_REQUEST: Duration = Duration::from_secs(2);
 /// Pauses accepting after an error that a moment may mend, like too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What the HTTP library may hold of a connection beside the head.
@@ -98,8 +102,26 @@ pub struct Worker {
     metrics: Arc<WorkerMetrics>,
     connections: RefCell<Vec<std::rc::Weak<Connection>>>,
     open: Cell<usize>,
-    draining: Cell<bool>,
-    cut_at_ms: Cell<u64>,
+    drain: Cell<Option<Drain>>,
+}
+
+/// The end of a worker, by its own clock.
+#[derive(Clone, Copy)]
+#[expect(clippy::struct_field_names, reason = "it is their unit that they have in common")]
+struct Drain {
+    began_ms: u64,
+    /// How long a connection may wait for a request.
+    patience_ms: u64,
+    /// When tunnels that are left must end.
+    cut_at_ms: u64,
+}
+
+impl Drain {
+    /// Whether a connection has waited long enough for a request that would have been its last.
+    fn gives_up(self, waiting: (Waiting, u64), now_ms: u64) -> bool {
+        let (what, since) = waiting;
+        what != Waiting::Nothing && now_ms > since.max(self.began_ms) + self.patience_ms
+    }
 }
 
 impl Worker {
@@ -112,8 +134,7 @@ impl Worker {
             metrics,
             connections: RefCell::default(),
             open: Cell::new(0),
-            draining: Cell::new(false),
-            cut_at_ms: Cell::new(u64::MAX),
+            drain: Cell::new(None),
             shared,
         })
     }
@@ -167,15 +188,19 @@ impl Worker {
 
     /// When, while it drains, tunnels that are left must end; `u64::MAX`: not in sight.
     pub fn cut_at_ms(&self) -> u64 {
-        self.cut_at_ms.get()
+        self.drain.get().map_or(u64::MAX, |drain| drain.cut_at_ms)
     }
 
-    /// Takes nothing new; connections end as soon as they can, and tunnels in time for the deadline.
+    /// Takes nothing new; connections end with their next answer or soon, and tunnels in time for the
+    /// deadline.
     fn drain(&self, deadline: Instant) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let left = left.saturating_sub(SWEEP + FAREWELL.min(left / 2));
-        self.cut_at_ms.set(self.now_ms() + left.as_millis() as u64);
-        self.draining.set(true);
+        let (began_ms, left) = (self.now_ms(), deadline.saturating_duration_since(Instant::now()));
+        let until_cut = left.saturating_sub(SWEEP + FAREWELL.min(left / 2));
+        self.drain.set(Some(Drain {
+            began_ms,
+            patience_ms: LAST_REQUEST.min(left / 2).as_millis() as u64,
+            cut_at_ms: began_ms + until_cut.as_millis() as u64,
+        }));
         self.wake_all();
     }
 
@@ -186,7 +211,7 @@ impl Worker {
 
     /// Whether nothing new is taken any more.
     pub(super) fn is_draining(&self) -> bool {
-        self.draining.get()
+        self.drain.get().is_some()
     }
 
     /// Has the sweep look after a connection for as long as it lasts.
@@ -216,6 +241,9 @@ impl Worker {
                 connection.end();
             } else if connection.is_overdue(now_ms) {
                 connection.wake();
+            }
+            if self.drain.get().is_some_and(|drain| drain.gives_up(connection.waiting(), now_ms)) {
+                connection.leave();
             }
             true
         });
@@ -491,7 +519,7 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin>(
         .serve_connection(TokioIo::new(gate), service);
     let mut told = false;
     let ending = poll_fn(|cx| {
-        if worker.is_draining() && !told {
+        if connection.is_leaving() && !told {
             told = true;
             Pin::new(&mut serving).graceful_shutdown();
         }
