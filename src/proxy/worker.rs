@@ -15,13 +15,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use futures_util::FutureExt as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
@@ -32,6 +31,7 @@ use super::edge::{self, Stream};
 use super::gate::Gate;
 use super::handle::handle;
 use super::http2;
+use super::listener::{Listener, Registered};
 use super::plan::PlanSource;
 use super::protocol::{self, Protocol};
 use super::redirect::redirect;
@@ -50,8 +50,6 @@ const SWEEP: Duration = Duration::from_millis(100);
 /// closed under it, the connection would be reset. Clients in use send theirs sooner, and are told
 /// with the answer that it was the last.
 const LAST_REQUEST: Duration = Duration::from_secs(2);
-/// Pauses accepting after an error that a moment may mend, like too many open files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What the HTTP library may hold of a connection beside the head.
 const READ_BUFFER: usize = 64 * 1024;
 
@@ -82,16 +80,19 @@ pub struct Shared {
 pub enum Order {
     /// Go on.
     Serve,
+    /// Go on, but leave connections that are not begun yet to another process on the same addresses.
+    LeaveNewcomers,
     /// Take nothing new, and be done by then.
     Drain(Instant),
 }
 
 /// One worker's listeners.
+#[derive(Default)]
 pub struct Listeners {
     /// Whose requests are served.
-    pub serve: Vec<std::net::TcpListener>,
+    pub serve: Vec<Listener>,
     /// Whose requests are sent to those, over TLS.
-    pub redirect: Option<std::net::TcpListener>,
+    pub redirect: Option<Listener>,
 }
 
 /// A worker's own things.
@@ -330,12 +331,12 @@ async fn run_with(
     let mut accepting = Vec::new();
     for listener in listeners.serve {
         let entrance = Entrance { worker: Rc::clone(&worker), redirects: false };
-        let listener = TcpListener::from_std(listener)?;
+        let listener = listener.register()?;
         accepting.push(spawn_local(accept(entrance, listener, orders.clone(), handler)));
     }
     if let Some(listener) = listeners.redirect {
         let entrance = Entrance { worker: Rc::clone(&worker), redirects: true };
-        let listener = TcpListener::from_std(listener)?;
+        let listener = listener.register()?;
         accepting.push(spawn_local(accept(entrance, listener, orders.clone(), redirect)));
     }
     let mut sweep = interval(SWEEP);
@@ -343,7 +344,7 @@ async fn run_with(
     let deadline = loop {
         tokio::select! {
             _ = sweep.tick() => worker.sweep(),
-            order = orders.wait_for(|order| *order != Order::Serve) => match order.map(|o| *o) {
+            order = orders.wait_for(|order| matches!(order, Order::Drain(_))) => match order.map(|o| *o) {
                 Ok(Order::Drain(deadline)) => break deadline,
                 // Nobody is left to give orders.
                 _ => break Instant::now(),
@@ -376,25 +377,11 @@ struct Entrance {
 
 async fn accept(
     entrance: Entrance,
-    listener: TcpListener,
-    mut orders: watch::Receiver<Order>,
+    listener: Registered,
+    orders: watch::Receiver<Order>,
     handler: impl Handler,
 ) {
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => take_in(&entrance, stream, peer, handler),
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
-            _ = orders.wait_for(|order| *order != Order::Serve) => break,
-        }
-    }
-    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
-        take_in(&entrance, stream, peer, handler);
-    }
+    listener.accept(orders, |stream, peer| take_in(&entrance, stream, peer, handler)).await;
 }
 
 fn take_in(entrance: &Entrance, stream: TcpStream, peer: SocketAddr, handler: impl Handler) {
