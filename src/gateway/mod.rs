@@ -295,21 +295,16 @@ fn read_counters(
     });
 }
 
-/// Opens the store. SQLite is brought up to date; Postgres must be, if it is in reach.
+/// Opens the store, whose schema must fit, if it is in reach.
 async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     let store = store::open(&config.store).await?;
-    match config.store {
-        StoreLocation::Sqlite(_) => drop(store.migrate().await?),
-        StoreLocation::Postgres(_) => match store.schema_status().await {
-            Ok(status) if status.found < status.needed => {
-                bail!(StoreError::Schema { found: status.found, needed: status.needed })
-            }
-            Ok(_) => {}
-            Err(error @ (StoreError::Unavailable(_) | StoreError::Silent(_))) => {
-                tracing::error!(%error, "starting without the store; it is waited for");
-            }
-            Err(error) => bail!(error),
-        },
+    match (store::prepare(&*store, &config.store).await, &config.store) {
+        (Ok(()), _) => {}
+        (
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Silent(_))),
+            StoreLocation::Postgres(_),
+        ) => tracing::error!(%error, "starting without the store; it is waited for"),
+        (Err(error), _) => bail!(error),
     }
     Ok(store)
 }

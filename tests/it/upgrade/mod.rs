@@ -1,6 +1,7 @@
 //! One process takes another's place, and nobody who calls can tell.
 
 mod ports;
+mod schema;
 mod streams;
 mod systemd;
 
