@@ -1,12 +1,15 @@
 //! Sockets that are handed over, and what the service manager is told.
 
+use std::fs;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Command;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::{CONFIG, install, listening, upgrade};
-use crate::support::{Origin, PATIENCE, TestGateway, TestStore, Wire};
+use crate::support::{Origin, PATIENCE, TestGateway, TestStore, Wire, skipped};
 
 #[test]
 fn on_a_socket_that_was_handed_over_no_request_fails() {
@@ -70,4 +73,32 @@ fn the_service_manager_is_told_what_it_waits_for() {
     gateway.signal(Signal::TERM);
     assert_eq!(hears(), "STOPPING=1\n");
     assert_eq!(gateway.wait().code(), Some(0));
+}
+
+#[test]
+fn the_units_are_understood_and_name_the_sockets_of_the_shipped_configuration() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |file: &str| fs::read_to_string(root.join(file)).expect("the file is there");
+    let config = read("config/keygate.toml").parse::<toml::Table>().expect("it is TOML");
+    let unit = read("dist/systemd/keygate.socket");
+    let sockets: Vec<_> =
+        unit.lines().filter_map(|line| line.strip_prefix("ListenStream=")).collect();
+    let listen = &config["server"]["listen"][0];
+    assert_eq!(sockets, [listen.as_str().unwrap(), config["admin"]["listen"].as_str().unwrap()]);
+
+    let folder = TempDir::new().expect("a directory can be made");
+    let binary = env!("CARGO_BIN_EXE_keygate");
+    // Of systemd 253 and later.
+    let service = read("dist/systemd/keygate.service")
+        .replace("/usr/bin/keygate", binary)
+        .replace("Type=notify-reload", "Type=notify");
+    for (name, text) in [("keygate.service", service), ("keygate.socket", unit)] {
+        let file = folder.path().join(name);
+        fs::write(&file, text).expect("the file can be written");
+        let Ok(done) = Command::new("systemd-analyze").arg("verify").arg(&file).output() else {
+            return skipped("systemd-analyze", "systemd");
+        };
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success() && !said.contains(name), "{said}");
+    }
 }
