@@ -25,6 +25,12 @@ pub(crate) async fn run(migrate: Migrate, globals: &Globals) -> Result {
 
 fn in_words(status: &SchemaStatus, only_looked: bool) -> String {
     let SchemaStatus { found, needed, pending } = status;
+    if found > needed {
+        return format!(
+            "The store is at version {found}, which a newer keygate made; this one needs {needed} \
+             and works on it."
+        );
+    }
     if pending.is_empty() {
         return format!("The store is up to date, at version {needed}.");
     }
@@ -51,6 +57,11 @@ mod tests {
         assert_eq!(
             in_words(&status, false),
             "The store is now at version 2.\n  applied  0002 owners"
+        );
+        let newer = SchemaStatus { found: 3, needed: 2, pending: Vec::new() };
+        assert_eq!(
+            in_words(&newer, false),
+            "The store is at version 3, which a newer keygate made; this one needs 2 and works on it."
         );
         let done = SchemaStatus { found: 2, needed: 2, pending: Vec::new() };
         assert_eq!(in_words(&done, true), "The store is up to date, at version 2.");

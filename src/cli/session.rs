@@ -9,9 +9,9 @@ use super::failure::Result;
 use super::{Failure, Globals};
 use crate::auth::mint::Mint;
 use crate::auth::view::KeyView;
-use crate::config::{self, Config, Environment, LoadedConfig, StoreLocation};
+use crate::config::{self, Config, Environment, LoadedConfig};
 use crate::domain::{Clock, KeyWithSecrets};
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Store};
 
 /// A loaded configuration and its store, with a schema that fits.
 pub(crate) struct Session {
@@ -27,7 +27,7 @@ impl Session {
     /// Loads the configuration and opens its store.
     ///
     /// A SQLite store is made and brought up to date by this; a Postgres store that is behind is
-    /// an error, because other instances may still run the older version.
+    /// an error, see [`store::prepare`].
     pub(crate) async fn open(globals: &Globals) -> Result<Self> {
         Self::on(load(globals)?).await
     }
@@ -35,19 +35,7 @@ impl Session {
     /// Opens the store of a configuration that is loaded already.
     pub(crate) async fn on(loaded: LoadedConfig) -> Result<Self> {
         let store = open_store(&loaded.config).await?;
-        let status = store.schema_status().await?;
-        let (found, needed) = (status.found, status.needed);
-        if found > needed {
-            return Err(StoreError::Schema { found, needed }.into());
-        }
-        if !status.pending.is_empty() {
-            match &loaded.config.store {
-                StoreLocation::Sqlite(_) => store.migrate().await.map(|_| ())?,
-                StoreLocation::Postgres(_) => {
-                    return Err(StoreError::Schema { found, needed }.into());
-                }
-            }
-        }
+        store::prepare(&*store, &loaded.config.store).await?;
         Ok(Self { loaded, store, clock: Clock::system() })
     }
 

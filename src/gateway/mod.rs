@@ -3,11 +3,14 @@
 //! Two planes in one process: each worker a thread with a runtime of its own, and around them the
 //! control plane on the runtime that [`Gateway::start`] is called on.
 
+mod handover;
 mod listeners;
+mod others;
 mod reload;
+mod systemd;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -21,8 +24,10 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use self::listeners::Listeners;
+use self::handover::Shares;
+use self::listeners::{Bound, Listeners};
 use self::reload::Reloader;
+use self::systemd::Inherited;
 use crate::admin::{self, AdminState, Readiness, ReadyReport};
 use crate::auth::Authenticator;
 use crate::auth::flush::{flush, keep_flushing};
@@ -34,6 +39,7 @@ use crate::config::{Config, Environment, LoadedConfig, StoreLocation};
 use crate::domain::Clock;
 use crate::key::hash::DigestKey;
 use crate::limit::ConnectionCounts;
+use crate::proxy::listener::Listener;
 use crate::proxy::plan::Plan;
 use crate::proxy::probe::Probers;
 use crate::proxy::worker::{self, Order, Shared};
@@ -54,10 +60,11 @@ pub struct Gateway {
     workers: Vec<JoinHandle<()>>,
     data_addresses: Vec<SocketAddr>,
     redirect_address: Option<SocketAddr>,
-    admin_address: SocketAddr,
-    stop_admin: oneshot::Sender<()>,
+    admin: Admin,
+    shares: Shares,
     background: Vec<AbortHandle>,
     reloader: Reloader,
+    signals: Signals,
 }
 
 impl Gateway {
@@ -69,7 +76,10 @@ impl Gateway {
         environment: Environment,
         clock: Clock,
     ) -> anyhow::Result<Self> {
+        let inherited = Inherited::from_environment()?;
         let config = Arc::new(loaded.config.clone());
+        let bound = Bound::new(&config, inherited)?;
+        let (data_addresses, redirect_address) = (bound.data_addresses(), bound.redirect_address());
         let store = open_store(&config).await?;
         let metrics = Metrics::new(config.server.workers, env!("CARGO_PKG_VERSION"));
         let plan = Plan::new(Arc::clone(&config), 1)?.in_service(&metrics, None);
@@ -91,10 +101,9 @@ impl Gateway {
             AccessLog::start(&config.access_log, Arc::clone(&metrics)).with_context(|| {
                 format!("the access log {:?} cannot be opened", config.access_log.output)
             })?;
-        let listeners = Listeners::bind(&config)?;
         let tls = config.server.tls.clone().map(TlsServer::new).transpose()?;
         let shared = Arc::new(Shared {
-            https_port: listeners.data_addresses[0].port(),
+            https_port: data_addresses[0].port(),
             tls: ArcSwapOption::new(tls.as_ref().map(|tls| Arc::clone(tls.config()))),
             generation: AtomicU64::new(plan.generation),
             plan: ArcSwap::from_pointee(plan),
@@ -121,9 +130,10 @@ impl Gateway {
             control.membership.known().await;
         }
         let (orders, order) = watch::channel(Order::Serve);
-        let workers = start_workers(&shared, listeners.data, &order)?;
+        let Listeners { workers, admin, shares } = bound.listen()?;
+        let workers = start_workers(&shared, workers, &order)?;
         let state = AdminState { metrics, readiness: Arc::clone(&control) as Arc<dyn Readiness> };
-        let stop_admin = start_admin(state, listeners.admin)?;
+        let admin = Admin::start(state, admin)?;
         let watch = Watch::new(&loaded, environment);
         let mut probers = Probers::default();
         probers.follow(&shared.plan.load());
@@ -132,12 +142,13 @@ impl Gateway {
             control,
             orders,
             workers,
-            data_addresses: listeners.data_addresses,
-            redirect_address: listeners.redirect_address,
-            admin_address: listeners.admin_address,
-            stop_admin,
+            data_addresses,
+            redirect_address,
+            admin,
+            shares,
             background,
             reloader,
+            signals: Signals::new()?,
         })
     }
 
@@ -153,34 +164,42 @@ impl Gateway {
 
     /// Where health and metrics are asked.
     pub fn admin_address(&self) -> SocketAddr {
-        self.admin_address
+        self.admin.address
     }
 
     /// Serves until SIGTERM or SIGINT, reloading at SIGHUP and when the file changes; then drains.
     pub async fn run_until_stopped(mut self) -> anyhow::Result<()> {
-        let mut signals = Signals::new()?;
+        systemd::ready();
         let mut look = interval(LOOK_AT_FILE);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let Signals { stop, interrupt, reload } = &mut self.signals;
             tokio::select! {
-                _ = signals.stop.recv() => break,
-                _ = signals.interrupt.recv() => break,
-                Some(()) = signals.reload.recv() => self.reloader.reload_now(),
+                _ = stop.recv() => break,
+                _ = interrupt.recv() => break,
+                Some(()) = reload.recv() => self.reloader.reload_now(),
                 _ = look.tick() => self.reloader.reload_if_changed(),
             }
         }
+        systemd::stopping();
         self.drain().await;
         Ok(())
     }
 
-    /// Not ready first, then no new connections, then the running requests, as long as they may
-    /// take; last uses are written, and the admin listener closes last.
+    /// Not ready first, then no new connections, then the running requests are finished, as long as
+    /// they may take; last uses are written, and the admin listener closes last.
+    ///
+    /// Where another process answers on the same addresses, health is asked of it from the beginning:
+    /// nobody sees that this one is not ready.
     async fn drain(self) {
-        let Self { control, orders, workers, stop_admin, background, .. } = self;
+        let Self { control, orders, workers, admin, shares, background, .. } = self;
+        let admin = admin.stop_if_others_answer();
         control.draining.store(true, Ordering::Release);
         let timeout = control.shared.plan.load().config.server.drain_timeout;
+        let deadline = Instant::now() + timeout;
+        shares.leave(&orders, timeout / 4).await;
         tracing::info!(?timeout, "draining: running requests are finished, no new ones are taken");
-        orders.send_replace(Order::Drain(Instant::now() + timeout));
+        orders.send_replace(Order::Drain(deadline));
         let joined = tokio::task::spawn_blocking(move || {
             for worker in workers {
                 // A worker that panicked has nothing left to finish.
@@ -194,8 +213,9 @@ impl Gateway {
         }
         flush(&control.shared.auth, &*control.store).await;
         control.shared.access_log.close();
-        // The admin listener may be gone already.
-        let _ = stop_admin.send(());
+        if let Some(admin) = admin {
+            admin.stop();
+        }
         tracing::info!("stopped");
     }
 }
@@ -225,6 +245,41 @@ impl Readiness for Control {
     }
 }
 
+/// The admin listener, while it is there.
+struct Admin {
+    address: SocketAddr,
+    is_inherited: bool,
+    stop: oneshot::Sender<()>,
+}
+
+impl Admin {
+    fn start(state: AdminState, listener: Listener) -> io::Result<Self> {
+        let Listener { socket, is_inherited } = listener;
+        let address = socket.local_addr()?;
+        let socket = tokio::net::TcpListener::from_std(socket)?;
+        let (stop, stopped) = oneshot::channel();
+        tokio::spawn(async move {
+            admin::serve(socket, state, stopped).await;
+        });
+        Ok(Self { address, is_inherited, stop })
+    }
+
+    /// Where another process answers on the same address, or will (what comes on a socket that was
+    /// handed over waits for the next one), health is asked of that one from here on.
+    fn stop_if_others_answer(self) -> Option<Self> {
+        if self.is_inherited || others::listening_on(self.address) > 1 {
+            self.stop();
+            return None;
+        }
+        Some(self)
+    }
+
+    fn stop(self) {
+        // It may be gone already.
+        let _ = self.stop.send(());
+    }
+}
+
 /// Has `/metrics` ask those who count for themselves.
 fn read_counters(
     metrics: &Metrics,
@@ -240,21 +295,16 @@ fn read_counters(
     });
 }
 
-/// Opens the store. SQLite is brought up to date; Postgres must be, if it is in reach.
+/// Opens the store, whose schema must fit, if it is in reach.
 async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     let store = store::open(&config.store).await?;
-    match config.store {
-        StoreLocation::Sqlite(_) => drop(store.migrate().await?),
-        StoreLocation::Postgres(_) => match store.schema_status().await {
-            Ok(status) if status.found < status.needed => {
-                bail!(StoreError::Schema { found: status.found, needed: status.needed })
-            }
-            Ok(_) => {}
-            Err(error @ (StoreError::Unavailable(_) | StoreError::Silent(_))) => {
-                tracing::error!(%error, "starting without the store; it is waited for");
-            }
-            Err(error) => bail!(error),
-        },
+    match (store::prepare(&*store, &config.store).await, &config.store) {
+        (Ok(()), _) => {}
+        (
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Silent(_))),
+            StoreLocation::Postgres(_),
+        ) => tracing::error!(%error, "starting without the store; it is waited for"),
+        (Err(error), _) => bail!(error),
     }
     Ok(store)
 }
@@ -302,15 +352,6 @@ fn run_worker(
     if let Err(error) = served {
         tracing::error!(%error, "a worker could not serve");
     }
-}
-
-fn start_admin(state: AdminState, listener: TcpListener) -> io::Result<oneshot::Sender<()>> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let (stop, stopped) = oneshot::channel();
-    tokio::spawn(async move {
-        admin::serve(listener, state, stopped).await;
-    });
-    Ok(stop)
 }
 
 struct Signals {

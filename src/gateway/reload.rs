@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Control;
+use super::{Control, systemd};
 use crate::config::reload::Watch;
 use crate::config::{Config, LoadedConfig, Problem};
 use crate::proxy::plan::Plan;
@@ -23,9 +23,11 @@ pub(super) struct Reloader {
 
 impl Reloader {
     pub(super) fn reload_now(&mut self) {
+        systemd::reloading();
         let loaded = self.watch.reload();
         self.take_over(loaded);
         self.refresh_certificates();
+        systemd::ready();
     }
 
     pub(super) fn reload_if_changed(&mut self) {

@@ -39,6 +39,7 @@ pub struct Connection {
     refused: RefCell<Option<(u64, Refusal)>>,
     served: Cell<u64>,
     ended: Cell<bool>,
+    leaving: Cell<bool>,
     tunnel: RefCell<Option<Box<Tunnel>>>,
     switched: Cell<bool>,
 }
@@ -72,6 +73,7 @@ impl Connection {
             refused: RefCell::new(None),
             served: Cell::new(0),
             ended: Cell::new(false),
+            leaving: Cell::new(false),
             tunnel: RefCell::default(),
             switched: Cell::new(false),
         }
@@ -181,6 +183,21 @@ impl Connection {
     pub fn end(&self) {
         self.ended.set(true);
         self.wake();
+    }
+
+    /// Ends the connection where it is between two requests; where there was none yet, without
+    /// another word.
+    pub fn leave(&self) {
+        if self.served.get() == 0 {
+            self.end();
+        } else if !self.leaving.replace(true) {
+            self.wake();
+        }
+    }
+
+    /// Whether it is to end between two requests.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.get()
     }
 
     /// Whether it is to end now.

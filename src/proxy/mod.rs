@@ -23,6 +23,7 @@ pub mod head;
 pub mod headers;
 pub mod health;
 pub mod http2;
+pub mod listener;
 pub mod matcher;
 pub mod messages;
 pub mod meter;

@@ -6,7 +6,8 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
 use futures_util::FutureExt as _;
-use http::{Request, Response, Version};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use rand::RngExt as _;
@@ -95,6 +96,10 @@ pub async fn serve(
         Err(refusal) => refuse(&worker, &adopted, &refusal, dialect, has_body, meter),
     };
     response.headers_mut().insert(X_REQUEST_ID, trace.request_id);
+    if worker.is_draining() && dialect == Dialect::Http1 && !is_switch(&response) {
+        // Told beforehand, a client sends its next request on another connection and sees no reset.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     Ok(response)
 }
 
@@ -138,6 +143,11 @@ fn answered(mut response: Response<Outgoing>, mut meter: Meter) -> Response<Outg
         }
     }
     response
+}
+
+/// `101 Switching Protocols`, whose `Connection` names the upgrade.
+fn is_switch(response: &Response<Outgoing>) -> bool {
+    response.status() == StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// A malformed request, or one whose body nobody has read, ends its connection; over HTTP/2 its

@@ -15,13 +15,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use futures_util::FutureExt as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
@@ -32,6 +31,7 @@ use super::edge::{self, Stream};
 use super::gate::Gate;
 use super::handle::handle;
 use super::http2;
+use super::listener::{Listener, Registered};
 use super::plan::PlanSource;
 use super::protocol::{self, Protocol};
 use super::redirect::redirect;
@@ -46,8 +46,10 @@ use crate::telemetry::metrics::{Metrics, WaitedFor, WorkerMetrics};
 
 /// How often overdue connections are looked for: the precision of every timeout.
 const SWEEP: Duration = Duration::from_millis(100);
-/// Pauses accepting after an error that a moment may mend, like too many open files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long, at the end, a client has that is about to send a request on a connection that it keeps:
+/// closed under it, the connection would be reset. Clients in use send theirs sooner, and are told
+/// with the answer that it was the last.
+const LAST_REQUEST: Duration = Duration::from_secs(2);
 /// What the HTTP library may hold of a connection beside the head.
 const READ_BUFFER: usize = 64 * 1024;
 
@@ -78,16 +80,19 @@ pub struct Shared {
 pub enum Order {
     /// Go on.
     Serve,
+    /// Go on, but leave connections that are not begun yet to another process on the same addresses.
+    LeaveNewcomers,
     /// Take nothing new, and be done by then.
     Drain(Instant),
 }
 
 /// One worker's listeners.
+#[derive(Default)]
 pub struct Listeners {
     /// Whose requests are served.
-    pub serve: Vec<std::net::TcpListener>,
+    pub serve: Vec<Listener>,
     /// Whose requests are sent to those, over TLS.
-    pub redirect: Option<std::net::TcpListener>,
+    pub redirect: Option<Listener>,
 }
 
 /// A worker's own things.
@@ -98,8 +103,26 @@ pub struct Worker {
     metrics: Arc<WorkerMetrics>,
     connections: RefCell<Vec<std::rc::Weak<Connection>>>,
     open: Cell<usize>,
-    draining: Cell<bool>,
-    cut_at_ms: Cell<u64>,
+    drain: Cell<Option<Drain>>,
+}
+
+/// The end of a worker, by its own clock.
+#[derive(Clone, Copy)]
+#[expect(clippy::struct_field_names, reason = "it is their unit that they have in common")]
+struct Drain {
+    began_ms: u64,
+    /// How long a connection may wait for a request.
+    patience_ms: u64,
+    /// When tunnels that are left must end.
+    cut_at_ms: u64,
+}
+
+impl Drain {
+    /// Whether a connection has waited long enough for a request that would have been its last.
+    fn gives_up(self, waiting: (Waiting, u64), now_ms: u64) -> bool {
+        let (what, since) = waiting;
+        what != Waiting::Nothing && now_ms > since.max(self.began_ms) + self.patience_ms
+    }
 }
 
 impl Worker {
@@ -112,8 +135,7 @@ impl Worker {
             metrics,
             connections: RefCell::default(),
             open: Cell::new(0),
-            draining: Cell::new(false),
-            cut_at_ms: Cell::new(u64::MAX),
+            drain: Cell::new(None),
             shared,
         })
     }
@@ -167,15 +189,19 @@ impl Worker {
 
     /// When, while it drains, tunnels that are left must end; `u64::MAX`: not in sight.
     pub fn cut_at_ms(&self) -> u64 {
-        self.cut_at_ms.get()
+        self.drain.get().map_or(u64::MAX, |drain| drain.cut_at_ms)
     }
 
-    /// Takes nothing new; connections end as soon as they can, and tunnels in time for the deadline.
+    /// Takes nothing new; connections end with their next answer or soon, and tunnels in time for the
+    /// deadline.
     fn drain(&self, deadline: Instant) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let left = left.saturating_sub(SWEEP + FAREWELL.min(left / 2));
-        self.cut_at_ms.set(self.now_ms() + left.as_millis() as u64);
-        self.draining.set(true);
+        let (began_ms, left) = (self.now_ms(), deadline.saturating_duration_since(Instant::now()));
+        let until_cut = left.saturating_sub(SWEEP + FAREWELL.min(left / 2));
+        self.drain.set(Some(Drain {
+            began_ms,
+            patience_ms: LAST_REQUEST.min(left / 2).as_millis() as u64,
+            cut_at_ms: began_ms + until_cut.as_millis() as u64,
+        }));
         self.wake_all();
     }
 
@@ -186,7 +212,7 @@ impl Worker {
 
     /// Whether nothing new is taken any more.
     pub(super) fn is_draining(&self) -> bool {
-        self.draining.get()
+        self.drain.get().is_some()
     }
 
     /// Has the sweep look after a connection for as long as it lasts.
@@ -216,6 +242,9 @@ impl Worker {
                 connection.end();
             } else if connection.is_overdue(now_ms) {
                 connection.wake();
+            }
+            if self.drain.get().is_some_and(|drain| drain.gives_up(connection.waiting(), now_ms)) {
+                connection.leave();
             }
             true
         });
@@ -302,12 +331,12 @@ async fn run_with(
     let mut accepting = Vec::new();
     for listener in listeners.serve {
         let entrance = Entrance { worker: Rc::clone(&worker), redirects: false };
-        let listener = TcpListener::from_std(listener)?;
+        let listener = listener.register()?;
         accepting.push(spawn_local(accept(entrance, listener, orders.clone(), handler)));
     }
     if let Some(listener) = listeners.redirect {
         let entrance = Entrance { worker: Rc::clone(&worker), redirects: true };
-        let listener = TcpListener::from_std(listener)?;
+        let listener = listener.register()?;
         accepting.push(spawn_local(accept(entrance, listener, orders.clone(), redirect)));
     }
     let mut sweep = interval(SWEEP);
@@ -315,7 +344,7 @@ async fn run_with(
     let deadline = loop {
         tokio::select! {
             _ = sweep.tick() => worker.sweep(),
-            order = orders.wait_for(|order| *order != Order::Serve) => match order.map(|o| *o) {
+            order = orders.wait_for(|order| matches!(order, Order::Drain(_))) => match order.map(|o| *o) {
                 Ok(Order::Drain(deadline)) => break deadline,
                 // Nobody is left to give orders.
                 _ => break Instant::now(),
@@ -348,25 +377,11 @@ struct Entrance {
 
 async fn accept(
     entrance: Entrance,
-    listener: TcpListener,
-    mut orders: watch::Receiver<Order>,
+    listener: Registered,
+    orders: watch::Receiver<Order>,
     handler: impl Handler,
 ) {
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => take_in(&entrance, stream, peer, handler),
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
-            _ = orders.wait_for(|order| *order != Order::Serve) => break,
-        }
-    }
-    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
-        take_in(&entrance, stream, peer, handler);
-    }
+    listener.accept(orders, |stream, peer| take_in(&entrance, stream, peer, handler)).await;
 }
 
 fn take_in(entrance: &Entrance, stream: TcpStream, peer: SocketAddr, handler: impl Handler) {
@@ -491,7 +506,7 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin>(
         .serve_connection(TokioIo::new(gate), service);
     let mut told = false;
     let ending = poll_fn(|cx| {
-        if worker.is_draining() && !told {
+        if connection.is_leaving() && !told {
             told = true;
             Pin::new(&mut serving).graceful_shutdown();
         }

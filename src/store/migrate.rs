@@ -2,8 +2,43 @@
 //!
 //! Migrations are numbered alike for both stores, so that a version means the same everywhere. Each
 //! store runs them itself, in one transaction under a lock; this module only knows their texts.
+//!
+//! The one rule: **a migration adds, and the version before it runs on what comes of it.** While an
+//! upgrade goes on, and after one that is taken back, older processes and commands work on the newer
+//! schema, so:
+//!
+//! - what older statements read or write keeps its name, its type and its meaning;
+//! - a new column can be left out: it may be null or has a default, and null means what was true
+//!   before there was one;
+//! - a new constraint refuses nothing that an older version writes;
+//! - triggers go on telling of every change that an older version makes, as something it knows;
+//! - what nobody needs any more goes one release after the last version that names it;
+//! - it takes no lock for as long as a table is long.
+//!
+//! So a store that is newer is taken as it is, by every command and by the gateway. One that is older
+//! lacks what this version's statements name.
 
 use serde::Serialize;
+
+use super::{Result, Store, StoreError};
+use crate::config::StoreLocation;
+
+/// Makes sure that this version can work on the store's schema.
+///
+/// A SQLite store that is behind is brought up to date, since one machine has all who use it; a
+/// Postgres store that is behind is an error ([`StoreError::Schema`]): that is `keygate migrate`'s to
+/// do, once for all.
+pub async fn prepare(store: &dyn Store, location: &StoreLocation) -> Result<()> {
+    let SchemaStatus { found, needed, pending } = store.schema_status().await?;
+    if found > needed {
+        tracing::debug!(found, needed, "the store's schema is of a newer keygate");
+    }
+    match location {
+        _ if pending.is_empty() => Ok(()),
+        StoreLocation::Sqlite(_) => store.migrate().await.map(drop),
+        StoreLocation::Postgres(_) => Err(StoreError::Schema { found, needed }),
+    }
+}
 
 /// A store's migrations against this binary's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

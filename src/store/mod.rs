@@ -27,7 +27,7 @@ use crate::domain::{
 };
 
 pub use feed::{Change, Changes, Feed};
-pub use migrate::SchemaStatus;
+pub use migrate::{SchemaStatus, prepare};
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 

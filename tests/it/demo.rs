@@ -83,6 +83,23 @@ fn each_line_pasted_answers_as_the_print_says_and_nothing_stays_behind() {
 }
 
 #[test]
+fn a_second_demo_does_not_share_the_firsts_port() {
+    let temporary = TempDir::new().unwrap();
+    let demo = Demo::start(temporary.path(), &[]);
+    let taken = demo.shown["data"].as_str().unwrap().trim_start_matches("http://");
+    let second = Command::new(env!("CARGO_BIN_EXE_keygate"))
+        .args(["demo", "--listen", taken])
+        .env("TMPDIR", temporary.path())
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert!(said.contains(&format!("cannot listen on {taken}")), "{said}");
+    demo.interrupt();
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_demo_stands_in_front_of_a_given_api_and_keeps_its_keys_where_it_is_told() {
     let temporary = TempDir::new().unwrap();
     let api = Demo::start(temporary.path(), &[]);

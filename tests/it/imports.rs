@@ -22,7 +22,7 @@ const LAYERS: [&str; 13] = [
 ];
 
 /// Outside paths and the parts that may name them.
-const HOMES: [(&str, &[&str]); 9] = [
+const HOMES: [(&str, &[&str]); 11] = [
     ("sqlx", &["store"]),
     ("argon2", &["key"]),
     ("axum", &["admin"]),
@@ -32,6 +32,8 @@ const HOMES: [(&str, &[&str]); 9] = [
     ("clap_mangen", &["cli"]),
     ("comfy_table", &["cli"]),
     ("std::env", &["config"]),
+    ("listenfd", &["gateway"]),
+    ("sd_notify", &["gateway"]),
 ];
 
 #[test]

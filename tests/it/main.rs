@@ -20,3 +20,4 @@ mod restart;
 mod secrets;
 mod store;
 mod support;
+mod upgrade;

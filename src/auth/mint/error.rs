@@ -85,12 +85,7 @@ impl MintError {
             Self::TwoLive(_) => Some(
                 "wait until the older one has ended, or end it now with `--replace`".to_owned(),
             ),
-            Self::Store(StoreError::Schema { found, needed }) if found < needed => {
-                Some("run `keygate migrate`".to_owned())
-            }
-            Self::Store(StoreError::Schema { .. }) => {
-                Some("the store was used by a newer keygate: use that version".to_owned())
-            }
+            Self::Store(StoreError::Schema { .. }) => Some("run `keygate migrate`".to_owned()),
             Self::Store(StoreError::Unavailable(_) | StoreError::Silent(_)) => {
                 Some("is `store.url` right, and the database running?".to_owned())
             }

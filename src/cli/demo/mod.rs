@@ -44,6 +44,7 @@ pub(crate) async fn run(demo: Demo, globals: &Globals) -> Result {
         (None, given) => given.unwrap_or_default(),
     };
     let plan = Plan { listen: demo.listen, upstream, echoes: echo.is_some() };
+    plan.check_ports()?;
     let file = place.write_config(&plan)?;
     // What the gateway has to tell of itself would drown what there is to paste.
     log::init(Environment::process().get(serve::LOG_FILTER).or(Some("warn")))?;

@@ -1,7 +1,7 @@
 //! What a demo stands on: a directory, a configuration, an owner and three keys.
 
 use std::fs::{self, DirBuilder};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,6 +31,28 @@ pub(crate) struct Plan {
     pub(crate) upstream: String,
     /// Whether the upstream is the built-in one.
     pub(crate) echoes: bool,
+}
+
+impl Plan {
+    /// The admin plane.
+    fn admin(&self) -> SocketAddr {
+        let port = match self.listen.port() {
+            0 => 0,
+            port => port.checked_add(1).unwrap_or(0),
+        };
+        SocketAddr::new(self.listen.ip(), port)
+    }
+
+    /// A gateway shares its ports with the one that is to take its place; a second demo is another.
+    pub(crate) fn check_ports(&self) -> Result {
+        for address in [self.listen, self.admin()] {
+            TcpListener::bind(address).map_err(|error| {
+                Failure::failed(format!("cannot listen on {address}: {error}"))
+                    .with_hint("`--listen 127.0.0.1:0` takes ports that are free")
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// The demo's keys with their secrets.
@@ -149,11 +171,6 @@ async fn key(
 }
 
 fn configuration(plan: &Plan, store: &Path) -> String {
-    let admin_port = match plan.listen.port() {
-        0 => 0,
-        port => port.checked_add(1).unwrap_or(0),
-    };
-    let admin = SocketAddr::new(plan.listen.ip(), admin_port);
     let routes = if plan.echoes { ECHO_ROUTES } else { API_ROUTES };
     let url = quoted(&format!("sqlite://{}", store.display()));
     format!(
@@ -165,6 +182,7 @@ fn configuration(plan: &Plan, store: &Path) -> String {
          upstreams.demo.targets = [{upstream}]\n\
          {SCOPES}{routes}",
         listen = plan.listen,
+        admin = plan.admin(),
         upstream = quoted(&plan.upstream),
     )
 }

@@ -88,6 +88,7 @@ fn a_panic_answers_500_is_counted_and_harms_no_other_request() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
+    let listener = Listener { socket: listener, is_inherited: false };
     let (orders, order) = watch::channel(Order::Serve);
     let served = Arc::clone(&shared);
     let worker = std::thread::spawn(move || {

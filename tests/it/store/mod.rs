@@ -1,6 +1,7 @@
 //! What both stores must do: every test runs on a SQLite file and on a real Postgres.
 
 mod feed;
+mod first_version;
 mod instances;
 mod keys;
 mod outage;

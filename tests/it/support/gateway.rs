@@ -1,7 +1,7 @@
 //! The real binary, serving, with everything that a test does to it.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -47,8 +47,22 @@ impl TestGateway {
         variables: &[(&str, &str)],
     ) -> Self {
         let mut command = installation.command(&["serve"]);
-        command.envs(variables.iter().copied()).env("KEYGATE_LOG", "debug");
-        let process = Process::start(&mut command);
+        command.envs(variables.iter().copied());
+        Self::listening(installation, store, Process::start(&mut command))
+    }
+
+    /// Starts the gateway with a socket that listens already, as systemd would, and waits until it
+    /// listens on it.
+    pub(crate) fn handed(
+        socket: &TcpListener,
+        installation: Arc<Installation>,
+        store: Arc<TestStore>,
+    ) -> Self {
+        let process = installation.serve_handed(socket);
+        Self::listening(installation, store, process)
+    }
+
+    fn listening(installation: Arc<Installation>, store: Arc<TestStore>, process: Process) -> Self {
         let address = |plane: &str| process.err.wait_for(plane, |log| listening(log, plane));
         let (data, admin) = (address("(data plane)"), address("(admin)"));
         Self { installation, store, process, data, admin }
@@ -72,6 +86,21 @@ impl TestGateway {
         let link = Link::to(server.parse().expect("it is at an address"));
         let url = format!("{before}@{}/{database}", link.address());
         (self.another_with(&[("DATABASE_URL", &url)]), link)
+    }
+
+    /// Starts the process that is to take this one's place, with the same configuration on the same
+    /// store and ports.
+    pub(crate) fn successor(&self) -> Self {
+        self.rewrite(&format!(
+            "[server]\nlisten = [\"{}\"]\n[admin]\nlisten = \"{}\"",
+            self.data, self.admin
+        ));
+        self.another()
+    }
+
+    /// The same, with the socket that this one was handed.
+    pub(crate) fn another_handed(&self, socket: &TcpListener) -> Self {
+        Self::handed(socket, Arc::clone(&self.installation), Arc::clone(&self.store))
     }
 
     /// Where clients go.

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use toml::Table;
 
+use super::process::Process;
 use super::{Origin, TestGateway, TestStore, leaks};
 
 /// What every test's configuration begins with: free ports, and hashes that cost next to nothing.
@@ -22,6 +25,9 @@ argon2 = { memory = "64KiB", iterations = 1, parallelism = 1 }
 failed_auth_per_ip = "1000000/min"
 "#;
 const BINARY: &str = env!("CARGO_BIN_EXE_keygate");
+/// What was its standard input is handed over to the binary, which must find its own number in the
+/// environment.
+const HAND_OVER: &str = "exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"";
 
 /// A configuration and a store that a gateway will be started with.
 pub(crate) struct Setup {
@@ -157,11 +163,24 @@ impl Installation {
         self.write_config(&table);
     }
 
+    /// Starts the gateway with a socket that listens already, as systemd would: as its number 3.
+    pub(crate) fn serve_handed(&self, socket: &TcpListener) -> Process {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", HAND_OVER, BINARY]);
+        let socket = socket.try_clone().expect("a socket can be shared");
+        Process::start_with(self.prepare(&mut command, &["serve"]), OwnedFd::from(socket))
+    }
+
     pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
-        command.arg("--config").arg(&self.config).args(args).current_dir(self.dir.path());
-        command.env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
+        self.prepare(&mut command, args);
         command
+    }
+
+    fn prepare<'a>(&self, command: &'a mut Command, args: &[&str]) -> &'a mut Command {
+        command.arg("--config").arg(&self.config).args(args).current_dir(self.dir.path());
+        command.env_clear().env("KEYGATE_LOG", "debug");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)))
     }
 
     fn write_config(&self, table: &Table) {

@@ -1,7 +1,6 @@
 //! Many requests at once, on connections that are kept.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex};
@@ -9,8 +8,12 @@ use std::thread::{self, JoinHandle};
 
 use super::{Answer, PATIENCE, Wire};
 
-/// How many answers had which status; 0 stands for a connection that broke instead.
+/// How many answers had which status; 0 stands for a connection that broke instead, and [`REFUSED`]
+/// for one that nobody took.
 pub(crate) type Tally = BTreeMap<u16, u64>;
+
+/// Nobody listened; no answer has this status.
+pub(crate) const REFUSED: u16 = 1;
 
 /// A request with a key, as bytes.
 pub(crate) fn get(path: &str, secret: &str) -> Vec<u8> {
@@ -67,6 +70,13 @@ struct Shared {
     answered: Condvar,
 }
 
+impl Shared {
+    fn count(&self, status: u16) {
+        *self.tally.lock().expect("no client panics").entry(status).or_default() += 1;
+        self.answered.notify_all();
+    }
+}
+
 impl Load {
     /// Sends each of the requests again and again, on a connection of its own.
     pub(crate) fn start(address: SocketAddr, requests: Vec<Vec<u8>>) -> Self {
@@ -100,22 +110,20 @@ impl Load {
     }
 }
 
+/// As a client does that keeps its connections: where an answer says that it was a connection's
+/// last, the next request goes on a fresh one. It ends where nobody listens.
 fn send_on(address: SocketAddr, request: &[u8], shared: &Shared) {
-    let mut wire = Wire::connect(address);
+    let mut kept = None;
     while !shared.stop.load(Ordering::SeqCst) {
-        let answer = wire.try_send(request).and_then(|()| wire.try_answer());
-        let status = answer.ok().flatten().map_or(0, |answer| answer.status);
-        *shared.tally.lock().expect("no client panics").entry(status).or_default() += 1;
-        shared.answered.notify_all();
-        if status == 0 {
-            match reconnect(address) {
-                Ok(fresh) => wire = fresh,
-                Err(_) => return,
-            }
-        }
+        let Ok(mut wire) = kept.take().map_or_else(|| Wire::try_connect(address), Ok) else {
+            return shared.count(REFUSED);
+        };
+        let answer = wire.try_send(request).and_then(|()| wire.try_answer()).ok().flatten();
+        shared.count(answer.as_ref().map_or(0, |answer| answer.status));
+        kept = answer.filter(keeps_its_connection).map(|_| wire);
     }
 }
 
-fn reconnect(address: SocketAddr) -> io::Result<Wire> {
-    Wire::try_connect(address)
+fn keeps_its_connection(answer: &Answer) -> bool {
+    answer.header("connection") != Some("close")
 }

@@ -22,7 +22,12 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it with nothing to read.
     pub(crate) fn start(command: &mut Command) -> Self {
-        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::start_with(command, Stdio::null())
+    }
+
+    /// Starts it with something in the place of its standard input.
+    pub(crate) fn start_with(command: &mut Command, input: impl Into<Stdio>) -> Self {
+        let command = command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary can be run");
         let out = Captured::of(child.stdout.take().expect("standard output is a pipe"));
         let err = Captured::of(child.stderr.take().expect("standard error is a pipe"));
