@@ -3,11 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "what does not set up cannot be measured")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use divan::{Bencher, black_box};
 use http::Method;
 use jiff::Timestamp;
 use keygate::auth::table::{KeyPolicy, KeyTable, Moment};
+use keygate::auth::verify::may_go_on;
 use keygate::domain::scope::ScopeEntry;
 use keygate::domain::{
     Catalogue, Environment, Key, KeyWithSecrets, Limit, Owner, OwnerId, PublicId, Secret,
@@ -36,6 +38,15 @@ fn secret() -> String {
     minted.text.expose().to_owned()
 }
 
+fn policy() -> KeyPolicy {
+    KeyPolicy {
+        generation: 1,
+        catalogue: Catalogue::default(),
+        per_key: Vec::new(),
+        test_keys_count: false,
+    }
+}
+
 #[divan::bench]
 fn parse_a_secret(bencher: Bencher) {
     let (format, secret) = (format(), secret());
@@ -55,14 +66,8 @@ fn hit_the_key_table(bencher: Bencher) {
     let digests = DigestKey::random().unwrap();
     let minted: Vec<_> =
         (0..KEYS).map(|_| format().mint(Environment::Live).unwrap().unwrap()).collect();
-    let policy = KeyPolicy {
-        generation: 1,
-        catalogue: Catalogue::default(),
-        per_key: Vec::new(),
-        test_keys_count: false,
-    };
     let now = Moment { monotonic_ms: 0, wall_ms: 0 };
-    let table = KeyTable::holding(minted.iter().map(|minted| loaded(minted.id)), &policy, now);
+    let table = KeyTable::holding(minted.iter().map(|minted| loaded(minted.id)), &policy(), now);
     for minted in &minted {
         let digest = digests.digest(minted.text.expose().as_bytes());
         table.secret(minted.id).unwrap().confirm(digest);
@@ -73,6 +78,22 @@ fn hit_the_key_table(bencher: Bencher) {
         let entry = table.secret(minted.id).unwrap();
         let digest = digests.digest(minted.text.expose().as_bytes());
         entry.digest().is_some_and(|known| digest.matches(known))
+    });
+}
+
+/// What a worker's sweep asks three times a second of each request under way: of ten thousand, each of
+/// a key of its own, in no order.
+#[divan::bench]
+fn look_at_the_keys_of_ten_thousand_streams(bencher: Bencher) {
+    const STREAMS: usize = 10_000;
+    let id = |n: usize| format!("{:08}", n * 7_919 % STREAMS).parse::<PublicId>().unwrap();
+    let now = Moment { monotonic_ms: 0, wall_ms: 0 };
+    let keys = (0..STREAMS).map(|n| loaded(format!("{n:08}").parse().unwrap()));
+    let table = KeyTable::holding(keys, &policy(), now);
+    let key = |id: PublicId| (Arc::clone(&table.secret(id).unwrap().key), id);
+    let streams: Vec<_> = (0..STREAMS).map(|n| key(id(n))).collect();
+    bencher.bench_local(|| {
+        streams.iter().filter(|(key, id)| may_go_on(key, *id, black_box(now)).is_err()).count()
     });
 }
 

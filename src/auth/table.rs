@@ -50,6 +50,15 @@ pub struct Expiry {
     seen: AtomicBool,
 }
 
+/// When a secret ends, be its key as it may.
+#[derive(Clone, Debug)]
+pub struct SecretEnd {
+    /// The end of its grace.
+    pub expiry: Expiry,
+    /// Whether it was ended for good.
+    pub revoked: bool,
+}
+
 /// An owner in the table.
 #[derive(Debug)]
 pub struct OwnerEntry {
@@ -65,6 +74,7 @@ pub struct KeyEntry {
     /// The key that bounds it.
     pub parent: Option<Arc<KeyEntry>>,
     record: ArcSwap<KeyRecord>,
+    removed: AtomicBool,
     /// What it has counted.
     pub counters: KeyCounters,
 }
@@ -83,8 +93,8 @@ pub struct KeyRecord {
     pub counted: bool,
     /// The limits that count for it.
     pub limits: Vec<Limit>,
-    /// Its secrets' ids.
-    pub secrets: Vec<PublicId>,
+    /// Its secrets, and when each ends.
+    pub secrets: Vec<(PublicId, SecretEnd)>,
     /// What the upstream is told.
     pub identity: Identity,
     /// See [`KeyTable::doubt_all`].
@@ -119,10 +129,8 @@ pub struct SecretEntry {
     pub phc: String,
     /// What an earlier confirmation left in the store.
     pub cache_mac: Option<String>,
-    /// The end of its grace.
-    pub expiry: Expiry,
-    /// Whether it was ended for good.
-    pub revoked: bool,
+    /// When it ends.
+    pub end: SecretEnd,
     /// Shared with the entry that takes this one's place, so that a confirmation that is under way
     /// when the row is read again is not lost.
     digest: Arc<OnceLock<Digest>>,
@@ -165,6 +173,21 @@ impl Expiry {
     }
 }
 
+impl Clone for Expiry {
+    fn clone(&self) -> Self {
+        Self { at_ms: self.at_ms, seen: AtomicBool::new(self.seen.load(Ordering::Relaxed)) }
+    }
+}
+
+impl SecretEnd {
+    fn of(secret: &Secret) -> Self {
+        Self {
+            expiry: Expiry::new(secret.expires_at.map(Timestamp::as_millisecond)),
+            revoked: secret.revoked_at.is_some(),
+        }
+    }
+}
+
 impl OwnerEntry {
     /// Whether its keys are refused.
     pub fn is_disabled(&self) -> bool {
@@ -175,7 +198,7 @@ impl OwnerEntry {
 impl KeyRecord {
     fn compile(
         key: Key,
-        secrets: Vec<PublicId>,
+        secrets: Vec<(PublicId, SecretEnd)>,
         owner: Arc<OwnerEntry>,
         policy: &KeyPolicy,
         epoch: u64,
@@ -193,6 +216,11 @@ impl KeyRecord {
             owner,
             key,
         }
+    }
+
+    /// When a secret of the key ends; `None`: it is none of the key's, or not any more.
+    pub fn end_of(&self, secret: PublicId) -> Option<&SecretEnd> {
+        self.secrets.iter().find(|(id, _)| *id == secret).map(|(_, end)| end)
     }
 }
 
@@ -226,6 +254,24 @@ impl KeyEntry {
         }
         self.recompile(&record, policy);
         self.record.load()
+    }
+
+    /// The same for whichever policy it was compiled: for its row, its ends and its owner.
+    pub fn row(&self) -> arc_swap::Guard<Arc<KeyRecord>> {
+        self.record.load()
+    }
+
+    /// Whether the key was taken out of the table because the store has it no more. Nothing that
+    /// changes reaches this entry from then on.
+    pub fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Acquire)
+    }
+
+    fn is_under(&self, parent: Option<&Arc<KeyEntry>>) -> bool {
+        match (&self.parent, parent) {
+            (Some(held), Some(parent)) => Arc::ptr_eq(held, parent),
+            (held, parent) => held.is_none() && parent.is_none(),
+        }
     }
 
     /// Compiles the same row for a new policy, unless it was replaced meanwhile.
@@ -346,8 +392,9 @@ impl KeyTable {
         now: Moment,
     ) {
         let owner = self.put_owner(&loaded.owner);
-        let secrets: Vec<PublicId> = loaded.key.secrets.iter().map(|secret| secret.id).collect();
-        self.add_existing(secrets.iter().copied());
+        let secrets: Vec<(PublicId, SecretEnd)> =
+            loaded.key.secrets.iter().map(|secret| (secret.id, SecretEnd::of(secret))).collect();
+        self.add_existing(secrets.iter().map(|(id, _)| *id));
         let record = Arc::new(KeyRecord::compile(
             loaded.key.key,
             secrets,
@@ -356,13 +403,21 @@ impl KeyTable {
             self.epoch.load(Ordering::Acquire),
         ));
         let id = record.key.id.clone();
-        let entry = match self.key(&id) {
-            Some(entry) => {
-                let before = entry.record.swap(Arc::clone(&record));
-                self.remove_secrets(
-                    before.secrets.iter().filter(|id| !record.secrets.contains(id)),
-                );
+        let before = self.key(&id);
+        if let Some(before) = &before {
+            let row = before.row();
+            let secrets = row.secrets.iter().map(|(id, _)| id);
+            self.remove_secrets(secrets.filter(|id| record.end_of(**id).is_none()));
+        }
+        let entry = match before {
+            Some(entry) if entry.is_under(parent.as_ref()) => {
+                entry.record.store(record);
                 entry
+            }
+            // Its parent's entry was taken out of the table, and no change reaches that any more.
+            Some(orphan) => {
+                orphan.removed.store(true, Ordering::Release);
+                self.insert_key(id, parent, record)
             }
             None => self.insert_key(id, parent, record),
         };
@@ -381,6 +436,7 @@ impl KeyTable {
             id: id.clone(),
             parent,
             record: ArcSwap::new(record),
+            removed: AtomicBool::new(false),
             counters: KeyCounters::default(),
         });
         self.keys.pin().insert(id, Arc::clone(&entry));
@@ -395,12 +451,11 @@ impl KeyTable {
         let flushed =
             before.as_ref().map_or(0, |before| before.flushed_minute.load(Ordering::Relaxed));
         let entry = SecretEntry {
+            end: SecretEnd::of(&secret),
             id: secret.id,
             key: Arc::clone(key),
             phc: secret.phc,
             cache_mac: secret.cache_mac,
-            expiry: Expiry::new(secret.expires_at.map(Timestamp::as_millisecond)),
-            revoked: secret.revoked_at.is_some(),
             digest: digest.unwrap_or_default(),
             epoch: self.epoch.load(Ordering::Acquire),
             read_at_ms: now.monotonic_ms,
@@ -427,10 +482,12 @@ impl KeyTable {
         self.owners.pin().contains_key(id)
     }
 
-    /// Takes a key that is gone from the store out of the table, with its secrets.
+    /// Takes a key that is gone from the store out of the table, with its secrets. What is under way
+    /// by it, or by a child of it, is told.
     pub(super) fn remove_key(&self, id: &KeyId) {
         if let Some(entry) = self.key(id) {
-            self.remove_secrets(entry.record.load().secrets.iter());
+            entry.removed.store(true, Ordering::Release);
+            self.remove_secrets(entry.record.load().secrets.iter().map(|(id, _)| id));
             self.keys.pin().remove(id);
         }
     }
@@ -467,7 +524,7 @@ impl KeyTable {
     }
 
     /// The same of a key.
-    pub(super) fn doubts_key(&self, key: &Arc<KeyEntry>) -> bool {
+    pub fn doubts_key(&self, key: &Arc<KeyEntry>) -> bool {
         doubts_family(Some(key), self.epoch.load(Ordering::Acquire))
     }
 
@@ -494,7 +551,7 @@ impl KeyTable {
 
     /// Lets the least recently used secrets go until at most `capacity` are held, but never `keep`,
     /// which were just asked for; and the keys that nothing refers to any more, with what they have
-    /// counted.
+    /// counted. A request under way refers to its key: what happens to it is told to this entry alone.
     pub(super) fn evict_beyond(&self, capacity: usize, keep: &[PublicId]) {
         let excess = self.secrets.len().saturating_sub(capacity.max(1));
         if excess == 0 {
@@ -513,11 +570,10 @@ impl KeyTable {
         for (_, id) in &by_use[..gone] {
             secrets.remove(id);
         }
-        let keys = self.keys.pin();
-        let in_use: HashSet<KeyId> = secrets.values().map(|s| s.key.id.clone()).collect();
-        let parents: HashSet<KeyId> =
-            keys.values().filter_map(|key| key.parent.as_ref()).map(|p| p.id.clone()).collect();
-        keys.retain(|id, _| in_use.contains(id) || parents.contains(id));
+        drop(secrets);
+        // Its secrets that are held refer to a key, its children, and requests under way. So does, for
+        // as long as somebody may be looking at it, a secret that is gone: until a later pass.
+        self.keys.pin().retain(|_, key| Arc::strong_count(key) > 1);
     }
 }
 

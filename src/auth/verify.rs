@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 use super::cache_mac::CacheMacs;
 use super::pool::{Argon2Pool, PoolError};
 use super::sync::{Found, StoreState, Sync};
-use super::table::{KeyEntry, KeyPolicy, KeyRecord, Moment, SecretEntry};
+use super::table::{KeyEntry, KeyPolicy, KeyRecord, Moment, SecretEnd, SecretEntry};
 use crate::domain::{Limit, PublicId, Reason, Refusal};
 use crate::key::SecretFormat;
 use crate::key::hash::{Digest, DigestKey};
@@ -85,26 +85,49 @@ impl Verified {
         now: Moment,
     ) -> Result<arc_swap::Guard<Arc<KeyRecord>>, Reason> {
         let record = self.key().record(policy);
-        if self.secret.revoked {
-            return Err(Reason::RevokedKey);
-        }
-        alive(&record, now)?;
-        if self.secret.expiry.is_over(now.wall_ms) {
-            return Err(Reason::ExpiredKey);
-        }
-        let mut ancestor = self.key().parent.as_ref();
-        while let Some(key) = ancestor {
-            alive(&key.record(policy), now).map_err(|_| Reason::RevokedKey)?;
-            ancestor = key.parent.as_ref();
-        }
-        if record.owner.is_disabled() {
-            return Err(Reason::OwnerDisabled);
-        }
+        permitted(self.key(), &record, &self.secret.end, now)?;
         Ok(record)
     }
 }
 
-fn alive(record: &KeyRecord, now: Moment) -> Result<(), Reason> {
+/// Whether a request under way by that secret of a key may go on; if not, what the next one would be
+/// refused with. Waits for nothing and allocates nothing: every open stream is asked about again and
+/// again.
+pub fn may_go_on(key: &KeyEntry, secret: PublicId, now: Moment) -> Result<(), Reason> {
+    let record = key.row();
+    let end = record.end_of(secret).ok_or(Reason::InvalidKey)?;
+    permitted(key, &record, end, now)
+}
+
+/// Whether a key with this record may call at all by a secret that ends so.
+fn permitted(
+    key: &KeyEntry,
+    record: &KeyRecord,
+    end: &SecretEnd,
+    now: Moment,
+) -> Result<(), Reason> {
+    if end.revoked {
+        return Err(Reason::RevokedKey);
+    }
+    alive(key, record, now)?;
+    if end.expiry.is_over(now.wall_ms) {
+        return Err(Reason::ExpiredKey);
+    }
+    let mut ancestor = key.parent.as_ref();
+    while let Some(key) = ancestor {
+        alive(key, &key.row(), now).map_err(|_| Reason::RevokedKey)?;
+        ancestor = key.parent.as_ref();
+    }
+    if record.owner.is_disabled() {
+        return Err(Reason::OwnerDisabled);
+    }
+    Ok(())
+}
+
+fn alive(key: &KeyEntry, record: &KeyRecord, now: Moment) -> Result<(), Reason> {
+    if key.is_removed() {
+        return Err(Reason::InvalidKey);
+    }
     if record.key.revoked_at.is_some() {
         return Err(Reason::RevokedKey);
     }

@@ -94,6 +94,15 @@ reasons! {
 }
 
 impl Reason {
+    /// Why a credential does not let its bearer in. One that once did may come to any of them.
+    pub const OF_KEYS: [Self; 5] = [
+        Self::InvalidKey,
+        Self::ExpiredKey,
+        Self::RevokedKey,
+        Self::DisabledKey,
+        Self::OwnerDisabled,
+    ];
+
     /// The reason as configuration, log and metrics write it.
     pub fn name(self) -> &'static str {
         self.defaults().name

@@ -1,13 +1,16 @@
 //! What the gate, the requests and the sweep know of one client connection.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use http::HeaderValue;
 
 use super::tunnel::Tunnel;
-use crate::domain::{Reason, Refusal};
+use crate::auth::table::{KeyEntry, Moment};
+use crate::auth::verify;
+use crate::domain::{PublicId, Reason, Refusal};
 
 /// What a connection waits for, for the sweep that ends those that wait too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,14 @@ pub enum Waiting {
     Head,
     /// Nothing from the client: a request is under way.
     Nothing,
+}
+
+/// Whose request is under way.
+pub struct Holder {
+    /// The key.
+    pub key: Arc<KeyEntry>,
+    /// By which of its secrets.
+    pub secret: PublicId,
 }
 
 /// One client connection. Lives on one thread.
@@ -35,6 +46,10 @@ pub struct Connection {
     stuck: Cell<Option<u64>>,
     /// When what the upstream owes is overdue, by the worker's clock; `u64::MAX`: nothing is.
     deadline: Cell<u64>,
+    /// Whose request is under way, where it is a key's.
+    holder: RefCell<Option<Holder>>,
+    /// Why that request must not go on: what its holder's next one would be refused with.
+    cut: Cell<Option<Reason>>,
     task: RefCell<Option<Waker>>,
     refused: RefCell<Option<(u64, Refusal)>>,
     served: Cell<u64>,
@@ -69,6 +84,8 @@ impl Connection {
             waiting: Cell::new(waiting),
             stuck: Cell::new(None),
             deadline: Cell::new(u64::MAX),
+            holder: RefCell::default(),
+            cut: Cell::new(None),
             task: RefCell::new(None),
             refused: RefCell::new(None),
             served: Cell::new(0),
@@ -145,6 +162,37 @@ impl Connection {
     /// Whether what is awaited is overdue. The sweep wakes the connection's task when it is.
     pub fn is_overdue(&self, now_ms: u64) -> bool {
         self.deadline.get() <= now_ms
+    }
+
+    /// Says whose the request is that is under way.
+    pub fn held_by(&self, holder: Holder) {
+        *self.holder.borrow_mut() = Some(holder);
+    }
+
+    /// Whose request is under way, where it is a key's.
+    pub fn holder(&self) -> Ref<'_, Option<Holder>> {
+        self.holder.borrow()
+    }
+
+    /// The request is over.
+    pub fn let_go(&self) {
+        self.holder.take();
+        self.cut.set(None);
+    }
+
+    /// Has the request under way end, if it is of a key that may call no more.
+    pub fn look_at_key(&self, now: Moment) {
+        if let Some(holder) = &*self.holder.borrow()
+            && let Err(reason) = verify::may_go_on(&holder.key, holder.secret, now)
+        {
+            self.cut.set(Some(reason));
+            self.wake();
+        }
+    }
+
+    /// Why the request under way must end now, if it must.
+    pub fn cut(&self) -> Option<Reason> {
+        self.cut.get()
     }
 
     /// Notes the task that everything of this connection runs in.

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use super::adopted::Adopted;
 use super::authorize::Permit;
 use super::body::{BodyError, ClientBody, Outgoing};
+use super::grpc;
 use super::headers::{self, Outbound, Trace};
 use super::meter::Meter;
 use super::route::Route;
@@ -315,7 +316,7 @@ fn answer(response: Response<Incoming>, lease: Lease, timeout_ms: u64) -> Respon
     headers::to_client(&mut parts.headers);
     parts.extensions.clear();
     parts.version = Version::HTTP_11;
-    let stream = Stream { inner, lease: Some(lease), timeout_ms, meter: None };
+    let stream = Stream { inner, lease: Some(lease), timeout_ms, grpc: false, meter: None };
     Response::from_parts(parts, Outgoing::Stream(stream))
 }
 
@@ -336,12 +337,14 @@ pub struct Stream {
     inner: Incoming,
     lease: Option<Lease>,
     timeout_ms: u64,
+    grpc: bool,
     meter: Option<Meter>,
 }
 
 impl Stream {
-    /// Hands it the request's account, which ends with it.
-    pub fn account(&mut self, meter: Meter) {
+    /// Hands it the request's account, which ends with it. `grpc`: it answers a call.
+    pub fn account(&mut self, meter: Meter, grpc: bool) {
+        self.grpc = grpc;
         if self.inner.is_end_stream() {
             self.give_back(&meter);
         }
@@ -363,6 +366,17 @@ impl Stream {
             self.give_back(&meter);
         }
     }
+
+    /// Ends short because its key may call no more: over HTTP/1.1 the connection is closed, over
+    /// HTTP/2 the stream is reset. A call ends with its status, as one refused from the start would.
+    fn cut(&mut self, reason: Reason) -> Result<Frame<Bytes>, BodyError> {
+        self.lease = None;
+        let meter = self.meter.take();
+        match meter.filter(|_| self.grpc) {
+            Some(meter) => Ok(Frame::trailers(grpc::trailers(reason, &meter.message(reason)))),
+            None => Err(h2::Error::from(h2::Reason::CANCEL).into()),
+        }
+    }
 }
 
 impl Body for Stream {
@@ -374,10 +388,13 @@ impl Body for Stream {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        if let Some(meter) = &this.meter
-            && meter.connection().is_overdue(meter.worker().now_ms())
-        {
-            return Poll::Ready(Some(Err("the upstream stopped sending".into())));
+        if let Some(meter) = &this.meter {
+            if let Some(reason) = meter.connection().cut() {
+                return Poll::Ready(Some(this.cut(reason)));
+            }
+            if meter.connection().is_overdue(meter.worker().now_ms()) {
+                return Poll::Ready(Some(Err("the upstream stopped sending".into())));
+            }
         }
         let Some(mut frame) = ready!(Pin::new(&mut this.inner).poll_frame(cx)) else {
             this.ended();

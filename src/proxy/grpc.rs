@@ -31,8 +31,13 @@ pub fn speak(response: &mut Response<Outgoing>, reason: Reason, message: &str) {
     let headers = response.headers_mut();
     headers.remove(CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(GRPC));
-    headers.insert(GRPC_STATUS, status(reason).into());
-    headers.insert(GRPC_MESSAGE, encoded(message));
+    headers.extend(trailers(reason, message));
+}
+
+/// What ends a call that was let in and is broken off for that reason.
+pub fn trailers(reason: Reason, message: &str) -> HeaderMap {
+    let status = (GRPC_STATUS, status(reason).into());
+    HeaderMap::from_iter([status, (GRPC_MESSAGE, encoded(message))])
 }
 
 /// A reason's status code (the gRPC documentation's `statuscodes.md`).

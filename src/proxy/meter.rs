@@ -14,14 +14,13 @@ use tokio::time::Instant;
 use super::adopted::Adopted;
 use super::body::Upload;
 use super::client_address::Sender;
-use super::connection::{Connection, Waiting};
+use super::connection::{Connection, Holder, Waiting};
 use super::cors::Readable;
 use super::headers::Trace;
 use super::respond;
 use super::upstream::TargetPool;
 use super::worker::Worker;
 use crate::auth::Verified;
-use crate::auth::table::KeyEntry;
 use crate::domain::Reason;
 use crate::limit::Standing;
 use crate::telemetry::access::Entry;
@@ -44,7 +43,6 @@ pub struct Meter {
     route: Option<usize>,
     status: Option<u16>,
     reason: Option<Reason>,
-    holder: Option<Arc<KeyEntry>>,
     /// The end of the secret's grace, where it is in one: milliseconds since the epoch.
     grace_ends_ms: Option<i64>,
     standing: Option<Standing>,
@@ -79,7 +77,6 @@ impl Meter {
             route: None,
             status: None,
             reason: None,
-            holder: None,
             grace_ends_ms: None,
             standing: None,
             readable: None,
@@ -97,10 +94,11 @@ impl Meter {
         self.route = Some(route);
     }
 
-    /// Whose it is.
+    /// Whose it is. The sweep then sees to it that it ends with its key.
     pub fn verified(&mut self, verified: &Verified) {
-        self.holder = Some(Arc::clone(verified.key()));
-        self.grace_ends_ms = verified.secret.expiry.at_ms();
+        let (key, secret) = (Arc::clone(verified.key()), verified.secret.id);
+        self.connection.held_by(Holder { key, secret });
+        self.grace_ends_ms = verified.secret.end.expiry.at_ms();
     }
 
     /// It was counted, and so the limit nearest to its end stands.
@@ -125,6 +123,11 @@ impl Meter {
         if let Some(ends_ms) = self.grace_ends_ms {
             respond::grace_headers(headers, ends_ms);
         }
+    }
+
+    /// What a refusal for that reason says.
+    pub fn message(&self, reason: Reason) -> String {
+        self.adopted.plan.answers.of(reason).message_for(&reason.into())
     }
 
     /// It goes to this target now.
@@ -173,7 +176,8 @@ impl Meter {
     fn log(&self, target: &Uri, status: u16, duration: Duration, overhead: Duration) {
         let plan = &self.adopted.plan;
         let route = self.route.map(|index| &plan.router.routes()[index]);
-        let record = self.holder.as_ref().map(|key| key.record(&plan.policy));
+        let holder = self.connection.holder();
+        let record = holder.as_ref().map(|holder| holder.key.row());
         let key = record.as_ref().map(|record| &record.key);
         let upstream = route.map(|route| plan.upstreams[route.upstream].upstream.name.as_str());
         self.worker.access_log().write(&Entry {
@@ -185,7 +189,7 @@ impl Meter {
             query: target.query(),
             route: route.map(|route| &*route.path),
             status,
-            reason: self.reason,
+            reason: self.reason.or(self.connection.cut()),
             key_id: key.map(|key| key.id.as_str()),
             owner_id: key.map(|key| key.owner_id.as_str()),
             env: key.map(|key| key.environment),
@@ -203,8 +207,10 @@ impl Meter {
     fn count(&self, status: u16, duration: Duration, overhead: Duration) {
         let metrics = self.worker.metrics();
         self.adopted.route_metrics(self.route).answered(self.worker.index(), status);
-        if let Some(reason) = self.reason {
-            metrics.refused(reason);
+        match (self.reason, self.connection.cut()) {
+            (Some(reason), _) => metrics.refused(reason),
+            (None, Some(reason)) => metrics.cut(reason),
+            (None, None) => {}
         }
         metrics.answered(duration, overhead);
         metrics.transferred(self.upload.bytes(), self.bytes_out);
@@ -221,6 +227,7 @@ impl Drop for Meter {
             self.log(target, status, duration, overhead);
         }
         self.connection.clear_deadline();
+        self.connection.let_go();
         self.connection.wait_for(Waiting::Request, self.worker.now_ms());
     }
 }

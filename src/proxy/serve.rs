@@ -2,8 +2,11 @@
 //! the end. What is decided inside is [`super::handle`]'s.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use futures_util::FutureExt as _;
 use http::header::CONNECTION;
@@ -83,16 +86,22 @@ pub async fn serve(
     let trace = Trace::new(request.headers(), sender.believed, rand::rng().random());
     let has_body = !request.body().is_end_stream();
     let dialect = Dialect::of(&request);
-    let mut meter =
-        Meter::begin(Rc::clone(&worker), Rc::clone(&adopted), connection, sender, &request, &trace);
+    let mut meter = Meter::begin(
+        Rc::clone(&worker),
+        Rc::clone(&adopted),
+        Rc::clone(&connection),
+        sender,
+        &request,
+        &trace,
+    );
     let outcome = if let Some(refusal) = refused {
         Err(refusal)
     } else {
         let handling = handler(&worker, &adopted, request, &trace, &mut meter);
-        unharmed(handling, worker.metrics()).await
+        attended(handling, &connection, worker.metrics()).await
     };
     let mut response = match outcome {
-        Ok(response) => answered(response, meter),
+        Ok(response) => answered(response, dialect, meter),
         Err(refusal) => refuse(&worker, &adopted, &refusal, dialect, has_body, meter),
     };
     response.headers_mut().insert(X_REQUEST_ID, trace.request_id);
@@ -118,23 +127,35 @@ fn sender(
     (Sender { address: peer, believed: false }, refused.or(Some(refusal)))
 }
 
-/// A panic costs its request and no other.
-async fn unharmed(
+/// What comes of a request, unless its key ends while it waits. A panic costs it and no other.
+async fn attended(
     handling: impl Future<Output = Result<Response<Outgoing>, Refusal>>,
+    connection: &Connection,
     metrics: &WorkerMetrics,
 ) -> Result<Response<Outgoing>, Refusal> {
-    AssertUnwindSafe(handling).catch_unwind().await.unwrap_or_else(|_| {
-        metrics.panicked();
-        Err(Reason::InternalError.into())
+    let mut handling = pin!(AssertUnwindSafe(handling).catch_unwind());
+    poll_fn(|cx| match connection.cut() {
+        Some(reason) => Poll::Ready(Err(reason.into())),
+        None => handling.as_mut().poll(cx).map(|outcome| {
+            outcome.unwrap_or_else(|_| {
+                metrics.panicked();
+                Err(Reason::InternalError.into())
+            })
+        }),
     })
+    .await
 }
 
-fn answered(mut response: Response<Outgoing>, mut meter: Meter) -> Response<Outgoing> {
+fn answered(
+    mut response: Response<Outgoing>,
+    dialect: Dialect,
+    mut meter: Meter,
+) -> Response<Outgoing> {
     meter.status(response.status().as_u16(), None);
     meter.say_standing(response.headers_mut());
     match response.body_mut() {
         Outgoing::Full(_) => {}
-        Outgoing::Stream(stream) => stream.account(meter),
+        Outgoing::Stream(stream) => stream.account(meter, dialect == Dialect::Grpc),
         Outgoing::Tunnel(tunnel) => {
             let mut tunnel = tunnel.take().expect("a tunnel is made with its answer");
             let connection = Rc::clone(meter.connection());
@@ -161,7 +182,8 @@ fn refuse(
     mut meter: Meter,
 ) -> Response<Outgoing> {
     let (reason, now) = (refusal.reason(), worker.now());
-    if counts_against_address(reason) {
+    // A request that was cut had been let in: nobody was guessing.
+    if Reason::OF_KEYS.contains(&reason) && meter.connection().cut().is_none() {
         worker.auth().failed(&adopted.plan.rules, meter.sender().address, now);
     }
     let malformed =
@@ -177,16 +199,4 @@ fn refuse(
     }
     meter.sent_out(response.body().size_hint().lower());
     response
-}
-
-/// A credential was given and did not let its bearer in.
-fn counts_against_address(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::InvalidKey
-            | Reason::ExpiredKey
-            | Reason::RevokedKey
-            | Reason::DisabledKey
-            | Reason::OwnerDisabled
-    )
 }

@@ -136,6 +136,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin, U: AsyncRead + AsyncWrite + Unpin> Runni
         if connection.is_ended() {
             return Some(Ended::Over);
         }
+        if connection.cut().is_some() {
+            return Some(Ended::Cut(CloseCode::POLICY_VIOLATION));
+        }
         let now_ms = worker.now_ms();
         connection.set_deadline(self.until_ms.min(worker.cut_at_ms()));
         connection.is_overdue(now_ms).then_some(Ended::Cut(CloseCode::GOING_AWAY))
@@ -149,15 +152,14 @@ impl<C: AsyncRead + AsyncWrite + Unpin, U: AsyncRead + AsyncWrite + Unpin> Runni
         self.meter.connection().set_deadline(self.until_ms.min(worker.cut_at_ms()));
     }
 
-    /// Tells both sides, and waits a moment for the client: closed with bytes of its own unread, its
-    /// connection would be reset, and the close frame might be lost.
+    /// Tells both sides, neither waiting for the other.
     async fn cut(&mut self, code: CloseCode) {
+        let (to_client, to_upstream) = (code.frame(false), code.frame(true));
         let farewell = async {
-            let told = self.down.say_farewell(&code.frame(false), &mut self.client).await;
-            // The upstream's connection ends with the tunnel, told or not.
-            let _ = self.up.say_farewell(&code.frame(true), &mut self.upstream).await;
-            let mut unread = [0; 1024];
-            while told.is_ok() && self.client.read(&mut unread).await.is_ok_and(|read| read > 0) {}
+            tokio::join!(
+                self.down.say_farewell(&to_client, &mut self.client),
+                self.up.say_farewell(&to_upstream, &mut self.upstream),
+            )
         };
         // Whoever does not read by then is cut all the same.
         let _ = timeout(FAREWELL, farewell).await;
@@ -249,11 +251,13 @@ impl Way {
         self.whole = self.whole.and_then(|whole| whole.checked_sub(written));
     }
 
-    /// Writes what is held of whole frames, and a close frame behind it, if one may stand there.
+    /// Writes what is held of whole frames, and a close frame behind it, if one may stand there. Then
+    /// waits for the other side to end: closed with bytes of its own unread, its connection would be
+    /// reset, and the close frame might be lost.
     async fn say_farewell(
         &mut self,
         frame: &[u8],
-        to: &mut (impl AsyncWrite + Unpin),
+        to: &mut (impl AsyncRead + AsyncWrite + Unpin),
     ) -> io::Result<()> {
         if let Some(whole) = self.whole.filter(|_| !self.is_done) {
             to.write_all(&self.held[..whole]).await?;
@@ -262,6 +266,9 @@ impl Way {
             }
         }
         to.flush().await?;
-        to.shutdown().await
+        to.shutdown().await?;
+        let mut unread = [0; 1024];
+        while to.read(&mut unread).await? > 0 {}
+        Ok(())
     }
 }

@@ -105,6 +105,8 @@ pub struct CloseCode(u16);
 impl CloseCode {
     /// The gateway stops, or nothing was said for too long.
     pub const GOING_AWAY: Self = Self(1001);
+    /// Its key may call no more.
+    pub const POLICY_VIOLATION: Self = Self(1008);
 
     /// A close frame without a reason; to a server it is masked (section 5.3), with zeros.
     pub fn frame(self, to_server: bool) -> Vec<u8> {
@@ -266,6 +268,7 @@ mod tests {
     #[test]
     fn a_close_frame_has_its_code_and_is_masked_for_servers() {
         assert_eq!(CloseCode::GOING_AWAY.frame(false), [0x88, 2, 0x03, 0xe9]);
+        assert_eq!(CloseCode::POLICY_VIOLATION.frame(false), [0x88, 2, 0x03, 0xf0]);
         assert_eq!(CloseCode::GOING_AWAY.frame(true), [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9]);
     }
 

@@ -40,6 +40,7 @@ use super::tunnel::FAREWELL;
 use crate::auth::Authenticator;
 use crate::auth::table::Moment;
 use crate::config::Server;
+use crate::domain::KeyId;
 use crate::limit::ConnectionCounts;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::{Metrics, WaitedFor, WorkerMetrics};
@@ -50,6 +51,9 @@ const SWEEP: Duration = Duration::from_millis(100);
 /// closed under it, the connection would be reset. Clients in use send theirs sooner, and are told
 /// with the answer that it was the last.
 const LAST_REQUEST: Duration = Duration::from_secs(2);
+/// In every how many sweeps the keys of requests under way are looked at: three times a second, so
+/// that one that has ended is cut well within a second of it.
+const KEYS_EVERY: u32 = 3;
 /// What the HTTP library may hold of a connection beside the head.
 const READ_BUFFER: usize = 64 * 1024;
 
@@ -103,6 +107,7 @@ pub struct Worker {
     metrics: Arc<WorkerMetrics>,
     connections: RefCell<Vec<std::rc::Weak<Connection>>>,
     open: Cell<usize>,
+    sweeps: Cell<u32>,
     drain: Cell<Option<Drain>>,
 }
 
@@ -135,6 +140,7 @@ impl Worker {
             metrics,
             connections: RefCell::default(),
             open: Cell::new(0),
+            sweeps: Cell::new(0),
             drain: Cell::new(None),
             shared,
         })
@@ -220,11 +226,17 @@ impl Worker {
         self.connections.borrow_mut().push(Rc::downgrade(connection));
     }
 
-    /// Wakes or ends what has waited too long, and closes idle upstream connections.
+    /// Wakes or ends what has waited too long or whose key has ended, and closes idle upstream
+    /// connections.
     fn sweep(&self) {
-        let now_ms = self.now_ms();
+        let now = self.now();
+        let now_ms = now.monotonic_ms;
+        let looks_at_keys = self.sweeps.get().is_multiple_of(KEYS_EVERY);
+        self.sweeps.set(self.sweeps.get().wrapping_add(1));
         let adopted = self.adopted();
         let server = &adopted.plan.config.server;
+        let table = &self.auth().sync.table;
+        let mut doubted: Vec<KeyId> = Vec::new();
         let over = |since: u64, bound: Duration| now_ms > since + bound.as_millis() as u64;
         self.connections.borrow_mut().retain(|connection| {
             let Some(connection) = connection.upgrade() else { return false };
@@ -243,11 +255,22 @@ impl Worker {
             } else if connection.is_overdue(now_ms) {
                 connection.wake();
             }
+            if looks_at_keys {
+                connection.look_at_key(now);
+                let holder = connection.holder();
+                let holder = holder.as_ref().filter(|holder| table.doubts_key(&holder.key));
+                doubted.extend(holder.map(|holder| holder.key.id.clone()));
+            }
             if self.drain.get().is_some_and(|drain| drain.gives_up(connection.waiting(), now_ms)) {
                 connection.leave();
             }
             true
         });
+        if !doubted.is_empty() {
+            doubted.sort_unstable();
+            doubted.dedup();
+            self.auth().sync.reread(doubted);
+        }
         adopted.pools().for_each(|pool| pool.sweep(now_ms));
     }
 
@@ -510,7 +533,13 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin>(
             told = true;
             Pin::new(&mut serving).graceful_shutdown();
         }
-        Pin::new(&mut serving).poll(cx)
+        let served = Pin::new(&mut serving).poll(cx);
+        // What waited has been refused by now, and what is read has ended: this is an answer that its
+        // client does not take.
+        if served.is_pending() && connection.cut().is_some() && !connection.is_switched() {
+            connection.end();
+        }
+        served
     });
     // How a connection broke is its client's business.
     let ended_well = matches!(unless_ended(&connection, ending).await, Some(Ok(())));

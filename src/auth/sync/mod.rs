@@ -92,6 +92,7 @@ pub struct Sync {
 enum Ask {
     Load(PublicId, oneshot::Sender<Found>),
     Refresh(PublicId, KeyId),
+    Reread(Vec<KeyId>),
 }
 
 impl Sync {
@@ -172,6 +173,13 @@ impl Sync {
         {
             entry.refresh_failed();
         }
+    }
+
+    /// Asks for a fresh reading of keys that may have changed since they were read and that requests
+    /// under way hold: no request will come and ask. Nobody waits for it; whoever still doubts them
+    /// later asks again.
+    pub fn reread(&self, keys: Vec<KeyId>) {
+        let _ = self.asks.try_send(Ask::Reread(keys));
     }
 
     fn set_state(&self, state: StoreState) {

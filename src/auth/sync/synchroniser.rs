@@ -2,7 +2,8 @@
 //!
 //! When the subscription breaks, what may have been missed is caught up with before the table is
 //! trusted again, by revision. Where the log of changes does not reach back so far, every entry is
-//! doubted: it is read again before its next use, and in any case when there is nothing else to do.
+//! doubted: it is read again before its next use, and in any case when there is nothing else to do,
+//! first of all the keys of requests under way.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -35,7 +36,9 @@ pub struct Synchroniser {
     revision: Option<i64>,
     /// Whether secrets that can do without Argon2 are read at the start.
     ahead: bool,
-    /// Secrets to read when there is nothing else to do.
+    /// Keys of requests under way to read when there is nothing else to do.
+    under_way: Vec<KeyId>,
+    /// Secrets to read when not even that is to do.
     backlog: Vec<PublicId>,
     /// Whether the set of all ids may lack some.
     ids_doubted: bool,
@@ -43,7 +46,15 @@ pub struct Synchroniser {
 
 impl Synchroniser {
     pub(super) fn new(reader: Reader, asks: mpsc::Receiver<Ask>) -> Self {
-        Self { reader, asks, revision: None, ahead: false, backlog: Vec::new(), ids_doubted: false }
+        Self {
+            reader,
+            asks,
+            revision: None,
+            ahead: false,
+            under_way: Vec::new(),
+            backlog: Vec::new(),
+            ids_doubted: false,
+        }
     }
 
     /// Reads at the start the secrets that have a MAC, those first that were used last.
@@ -106,7 +117,7 @@ impl Synchroniser {
         let mut heartbeat = heartbeat();
         let mut asks = Vec::with_capacity(BATCH);
         loop {
-            let idle = self.backlog.is_empty() && !self.ids_doubted;
+            let idle = self.under_way.is_empty() && self.backlog.is_empty() && !self.ids_doubted;
             let outcome = tokio::select! {
                 biased;
                 changed = feed.next() => match changed {
@@ -150,6 +161,13 @@ impl Synchroniser {
     }
 
     async fn read_backlog(&mut self) -> Result<()> {
+        if !self.under_way.is_empty() {
+            let table = &self.reader.sync.table;
+            let at = self.under_way.len().saturating_sub(BATCH);
+            let mut batch = self.under_way.split_off(at);
+            batch.retain(|id| table.key(id).is_some_and(|key| table.doubts_key(&key)));
+            return self.reader.read_keys(&batch).await;
+        }
         if std::mem::take(&mut self.ids_doubted) {
             return self.reader.read_ids().await;
         }
@@ -170,6 +188,7 @@ impl Synchroniser {
                     let _ = answer.send(entry.map_or(Found::Nothing, Found::Entry));
                 }
                 (Ask::Refresh(..), Ok(_)) => {}
+                (Ask::Reread(keys), Ok(_)) => self.under_way.extend(keys),
                 (ask, _) => self.decline(ask),
             }
         }
@@ -187,6 +206,7 @@ impl Synchroniser {
                 Ask::Load(id, _) if is_fresh(*id) => {}
                 Ask::Load(id, _) => loads.push(*id),
                 Ask::Refresh(_, key) => refreshes.push(key.clone()),
+                Ask::Reread(_) => {}
             }
         }
         self.reader.read_keys(&refreshes).await?;
@@ -222,6 +242,7 @@ impl Synchroniser {
                     entry.refresh_failed();
                 }
             }
+            Ask::Reread(_) => {}
         }
     }
 

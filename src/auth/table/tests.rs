@@ -1,5 +1,6 @@
+use super::super::verify::may_go_on;
 use super::*;
-use crate::domain::KeyWithSecrets;
+use crate::domain::{KeyWithSecrets, Reason};
 
 fn policy() -> KeyPolicy {
     KeyPolicy {
@@ -103,4 +104,110 @@ fn a_switched_owner_is_switched_for_all_its_keys() {
         let secret = table.secret(public_id(number)).unwrap();
         assert!(secret.key.record(&policy()).owner.is_disabled());
     }
+}
+
+#[test]
+fn keys_without_secrets_go_but_those_of_requests_under_way_stay_and_are_told() {
+    const KEYS: usize = 1_000;
+    let table = KeyTable::holding((0..KEYS).map(|n| loaded(n, "a")), &policy(), at_minute(0));
+    let under_way = Arc::clone(&table.secret(public_id(7)).unwrap().key);
+    table.evict_beyond(1, &[public_id(8)]);
+    assert!(table.secret(public_id(7)).is_none());
+    assert!(table.keys.len() < KEYS / 5, "{} keys are left", table.keys.len());
+    let mut changed = loaded(7, "a");
+    changed.key.key.disabled = true;
+    table.put(changed, None, &policy(), at_minute(1));
+    assert!(under_way.row().key.disabled, "the change reaches the request");
+    assert!(Arc::ptr_eq(&under_way, &table.secret(public_id(7)).unwrap().key));
+}
+
+#[test]
+fn a_key_that_is_taken_out_is_so_for_whoever_holds_it_and_for_its_children_until_they_are_read_again()
+ {
+    let policy = policy();
+    let table = KeyTable::holding([loaded(0, "a")], &policy, at_minute(0));
+    let put_child = || {
+        let mut child = loaded(1, "a");
+        child.key.key.parent_id = Some(KeyId::from_text("key_0"));
+        let parent = table.key(&KeyId::from_text("key_0"));
+        table.put(child, parent, &policy, at_minute(0));
+        Arc::clone(&table.secret(public_id(1)).unwrap().key)
+    };
+    let child = put_child();
+    let parent = Arc::clone(child.parent.as_ref().unwrap());
+    table.remove_key(&parent.id);
+    assert!(parent.is_removed() && !child.is_removed());
+    table.put(loaded(0, "a"), None, &policy, at_minute(0));
+    let again = put_child();
+    assert!(child.is_removed(), "no change would reach it");
+    assert!(!again.is_removed() && !again.parent.as_ref().unwrap().is_removed());
+    assert!(Arc::ptr_eq(&again, &put_child()), "it is the same from then on");
+}
+
+/// A request by the first secret of a key with two and a parent, whose owner is of another key's too,
+/// once something has happened.
+fn goes_on(happens: impl FnOnce(&KeyTable, Loaded, Loaded)) -> Result<(), Reason> {
+    let (parent, mut child) = (loaded(0, "a"), loaded(1, "a"));
+    child.key.key.parent_id = Some(parent.key.key.id.clone());
+    child.key.secrets.extend(loaded(2, "a").key.secrets);
+    let table = KeyTable::holding([parent.clone(), child.clone()], &policy(), at_minute(5));
+    let key = Arc::clone(&table.secret(public_id(1)).unwrap().key);
+    assert_eq!(may_go_on(&key, public_id(1), at_minute(5)), Ok(()));
+    happens(&table, parent, child);
+    may_go_on(&key, public_id(1), at_minute(5))
+}
+
+/// The same once the child's row has changed.
+fn goes_on_as(change: impl FnOnce(&mut KeyWithSecrets)) -> Result<(), Reason> {
+    goes_on(|table, parent, mut child| {
+        change(&mut child.key);
+        table.put(child, table.key(&parent.key.key.id), &policy(), at_minute(5));
+    })
+}
+
+/// The same once its parent's row has changed.
+fn goes_on_under(change: impl FnOnce(&mut Key)) -> Result<(), Reason> {
+    goes_on(|table, mut parent, _| {
+        change(&mut parent.key.key);
+        table.put(parent, None, &policy(), at_minute(5));
+    })
+}
+
+#[test]
+fn a_request_goes_on_until_its_key_its_secret_an_ancestor_or_its_owner_ends() {
+    let (soon, past) = (Timestamp::from_second(301).ok(), Timestamp::from_second(300).ok());
+    for (secret, expected) in [(0, Err(Reason::RevokedKey)), (1, Ok(()))] {
+        assert_eq!(goes_on_as(|held| held.secrets[secret].revoked_at = past), expected);
+    }
+    assert_eq!(goes_on_as(|held| held.secrets[0].expires_at = soon), Ok(()));
+    assert_eq!(goes_on_as(|held| held.secrets[0].expires_at = past), Err(Reason::ExpiredKey));
+    assert_eq!(goes_on_as(|held| drop(held.secrets.remove(0))), Err(Reason::InvalidKey));
+    assert_eq!(goes_on_as(|held| drop(held.secrets.remove(1))), Ok(()));
+    assert_eq!(goes_on_as(|held| held.key.disabled = true), Err(Reason::DisabledKey));
+    assert_eq!(goes_on_as(|held| held.key.revoked_at = past), Err(Reason::RevokedKey));
+    assert_eq!(goes_on_as(|held| held.key.expires_at = soon), Ok(()));
+    assert_eq!(goes_on_as(|held| held.key.expires_at = past), Err(Reason::ExpiredKey));
+    assert_eq!(goes_on_under(|parent| parent.disabled = true), Err(Reason::RevokedKey));
+    assert_eq!(goes_on_under(|parent| parent.revoked_at = past), Err(Reason::RevokedKey));
+    assert_eq!(goes_on_under(|parent| parent.expires_at = soon), Ok(()));
+    assert_eq!(goes_on_under(|parent| parent.expires_at = past), Err(Reason::RevokedKey));
+    let removed = |place: usize| {
+        goes_on(|table, parent, child| table.remove_key(&[parent, child][place].key.key.id))
+    };
+    assert_eq!((removed(0), removed(1)), (Err(Reason::RevokedKey), Err(Reason::InvalidKey)));
+    let switched = goes_on(|table, mut parent, _| {
+        parent.owner.disabled = true;
+        table.put_owner(&parent.owner);
+    });
+    assert_eq!(switched, Err(Reason::OwnerDisabled));
+}
+
+#[test]
+fn a_narrower_key_lets_its_requests_go_on() {
+    let narrowed = goes_on_as(|held| {
+        held.key.scopes = Vec::new();
+        held.key.allowed_ips = vec!["203.0.113.7".parse().unwrap()];
+        held.key.limits = vec!["1/day".parse().unwrap()];
+    });
+    assert_eq!(narrowed, Ok(()));
 }

@@ -272,8 +272,9 @@ async fn run(streams: Rc<Streams>, stream: Rc<Stream>, task: impl Future<Output 
         if task.as_mut().poll(cx).is_ready() {
             return Poll::Ready(true);
         }
-        // An upstream that is overdue has been seen to: it is the client that takes nothing.
-        if stream.answered.get() && connection.is_overdue(worker.now_ms()) {
+        // What is overdue or must end has been seen to: it is the client that takes nothing.
+        let must_end = || connection.is_overdue(worker.now_ms()) || connection.cut().is_some();
+        if stream.answered.get() && must_end() {
             return Poll::Ready(false);
         }
         Poll::Pending

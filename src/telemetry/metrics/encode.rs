@@ -82,6 +82,12 @@ impl Exposition<'_> {
             let count = metrics.total(|worker| &worker.refusals[reason.index()]);
             count_with(&mut family, &[("reason", reason.name())], count)?;
         }
+        let help = "Answers and WebSockets broken off because their key ended, by reason";
+        let mut family = self.family("keygate_requests_cut", help, MetricType::Counter)?;
+        for reason in Reason::OF_KEYS {
+            let count = metrics.total(|worker| &worker.cut[reason.index()]);
+            count_with(&mut family, &[("reason", reason.name())], count)?;
+        }
         Ok(())
     }
 

@@ -111,6 +111,7 @@ pub struct WorkerMetrics {
     pub(super) bytes_in: Tally,
     pub(super) bytes_out: Tally,
     pub(super) refusals: [Tally; Reason::ALL.len()],
+    pub(super) cut: [Tally; Reason::ALL.len()],
 }
 
 impl WorkerMetrics {
@@ -134,12 +135,18 @@ impl WorkerMetrics {
             bytes_in: Tally::default(),
             bytes_out: Tally::default(),
             refusals: Default::default(),
+            cut: Default::default(),
         }
     }
 
     /// A request was refused.
     pub fn refused(&self, reason: Reason) {
         self.refusals[reason.index()].add(1);
+    }
+
+    /// An answer was broken off, or a WebSocket ended, because its key may call no more.
+    pub fn cut(&self, reason: Reason) {
+        self.cut[reason.index()].add(1);
     }
 
     /// A secret was looked up.

@@ -2,6 +2,7 @@
 
 mod calls;
 mod client;
+mod ended_keys;
 mod floods;
 mod frames;
 mod grpc;

@@ -6,6 +6,7 @@ mod bounds;
 mod cors;
 mod credentials;
 mod differential;
+mod ended_keys;
 mod expect;
 mod flood;
 mod forward;

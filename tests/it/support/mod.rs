@@ -6,6 +6,8 @@
 pub(crate) mod bulk;
 pub(crate) mod curl;
 pub(crate) mod database;
+pub(crate) mod endless;
+pub(crate) mod ends;
 pub(crate) mod gateway;
 pub(crate) mod installation;
 pub(crate) mod leaks;

@@ -62,7 +62,7 @@ impl Origin {
 
     /// Takes requests and never answers.
     pub(crate) fn silent() -> Self {
-        Self::scripted(|call| io::copy(call.reader, &mut io::sink()).map(drop))
+        Self::scripted(|call| call.read_off())
     }
 
     /// Answers as the script says. Where it fails, the connection is closed.
@@ -227,6 +227,11 @@ impl<'a> Call<'a> {
         });
         self.request.body.extend_from_slice(piece.as_deref().unwrap_or_default());
         Ok(piece)
+    }
+
+    /// Reads whatever else comes, until the connection is closed.
+    pub(crate) fn read_off(&mut self) -> io::Result<()> {
+        io::copy(self.reader, &mut io::sink()).map(drop)
     }
 
     /// Gives a whole answer.
