@@ -9,8 +9,10 @@ pub mod connections;
 pub mod counters;
 pub mod failed;
 pub mod window;
+mod windows;
 
 pub use connections::ConnectionCounts;
-pub use counters::{Exceeded, KeyCounters, RouteId};
+pub use counters::{Exceeded, KeyCounters};
 pub use failed::FailedAuth;
 pub use window::{SlidingWindow, Standing};
+pub use windows::RouteId;
