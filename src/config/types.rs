@@ -155,6 +155,13 @@ pub enum RedisPlace {
     Socket(PathBuf),
 }
 
+impl RedisPlace {
+    /// Whether TLS is spoken.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Server { tls: true, .. } | Self::Cluster { tls: true, .. })
+    }
+}
+
 /// One server of Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisNode {

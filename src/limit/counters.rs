@@ -6,8 +6,9 @@
 //! The lock is held for some dozens of nanoseconds, and two workers meet at it only while they
 //! serve the same key in the same instant. No await and no IO happens under it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use super::shared::SharedKey;
 use super::window::Standing;
 use super::windows::{Nearness, RouteId, Windows, subjects};
 use crate::domain::{Limit, Refusal};
@@ -33,6 +34,8 @@ impl From<Exceeded> for Refusal {
 #[derive(Debug, Default)]
 pub struct KeyCounters {
     windows: Mutex<Windows>,
+    /// In place of the windows, where limits are shared with other instances.
+    shared: OnceLock<Arc<SharedKey>>,
 }
 
 impl KeyCounters {
@@ -82,6 +85,11 @@ impl KeyCounters {
     ) -> Vec<Standing> {
         let mut windows = self.lock();
         subjects(own, route).map(|(id, limit)| windows.state(id, limit, now_ms)).collect()
+    }
+
+    /// What the key has counted and holds where limits are shared; made when it is first used.
+    pub(super) fn shared(&self, make: impl FnOnce() -> Arc<SharedKey>) -> &Arc<SharedKey> {
+        self.shared.get_or_init(make)
     }
 
     fn lock(&self) -> MutexGuard<'_, Windows> {

@@ -4,6 +4,7 @@
 //! say.
 
 use std::cmp::Reverse;
+use std::fmt;
 use std::num::NonZeroU32;
 
 use super::window::{SlidingWindow, Standing};
@@ -24,6 +25,13 @@ impl RouteId {
         let hash = hasher.finalize();
         let first = hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
         Self(u64::from_le_bytes(*first))
+    }
+}
+
+/// Sixteen hexadecimal digits.
+impl fmt::Display for RouteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
     }
 }
 

@@ -124,12 +124,6 @@ fn node(text: &str, tls: bool) -> Option<RedisNode> {
     Some(RedisNode { host: host.to_owned(), port })
 }
 
-impl RedisPlace {
-    fn is_tls(&self) -> bool {
-        matches!(self, Self::Server { tls: true, .. } | Self::Cluster { tls: true, .. })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
