@@ -9,9 +9,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::num::NonZeroU32;
 
-use super::draw::{
-    Answer, Draw, Drawn, Outcome, PATIENCE_MS, SLACK_MS, Subject, Wanted, length_ms,
-};
+use super::draw::{Answer, Draw, Drawn, Outcome, PATIENCE_MS, Subject, Wanted, length_ms};
 use crate::domain::Limit;
 use crate::limit::window::{SlidingWindow, Standing};
 use crate::limit::windows::Windows;
@@ -20,6 +18,8 @@ use crate::limit::windows::Windows;
 /// have given back what they held. Each time that it is, the pause doubles, up to the other.
 const LOOK_AGAIN_MS: u64 = 100;
 const LOOK_AGAIN_AT_MOST_MS: u64 = 1_000;
+/// Of its share of what was left, one in so many may pass while Redis is late.
+const LATE_PART: u32 = 4;
 /// What a request is told that was refused because Redis did not answer in time, in milliseconds.
 const TRY_AGAIN_MS: u64 = 1_000;
 /// What a batch may grow to; past it a call of Redis for each is nothing any more.
@@ -210,11 +210,15 @@ impl Allowance {
         self.views.iter_mut().for_each(|view| view.owed.take(now_ms));
     }
 
-    /// Whether one more may pass while Redis, which is in reach, is late: of what was left when it
-    /// last answered, this instance's part.
+    /// Whether one more may pass while Redis, which is in reach, is late: not near the limit, where
+    /// the others may have used up meanwhile what was left when Redis last answered. Of that this
+    /// instance takes a part of a part; and one where nothing was used, or no limit below a dozen
+    /// could be used at all.
     pub(super) fn may_owe(&mut self, live: u32, now_ms: u64) -> Result<(), Standing> {
         for view in &mut self.views {
-            if view.owed.passed(now_ms) >= u64::from(view.left / live.max(1)) {
+            let owed = view.owed.passed(now_ms);
+            let part = u64::from(view.left / LATE_PART / live.max(1));
+            if owed >= part && (owed > 0 || view.left < view.limit.max.get()) {
                 return Err(Standing {
                     limit: view.limit,
                     remaining: 0,
@@ -298,7 +302,7 @@ impl Allowance {
                         granted_at_ms: answer.now_ms,
                         until_ms: draw.sent_ms + valid_ms,
                         // What is there for those who wait tells nothing of those who come.
-                        followed: *valid_ms <= SLACK_MS,
+                        followed: *valid_ms <= draw.slack_ms(),
                     });
                 }
             }

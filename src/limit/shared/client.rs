@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::connection::{Away, Connection, Connector};
@@ -50,6 +50,7 @@ pub struct RedisClient {
     inner: Arc<Inner>,
     connector: Connector,
     messages: mpsc::UnboundedReceiver<Message>,
+    instances: watch::Receiver<usize>,
     /// When to look after what; a number tells those of the same moment apart.
     watched: BTreeMap<(u64, u64), Ask>,
     watched_so_far: u64,
@@ -69,11 +70,13 @@ impl RedisClient {
         inner: Arc<Inner>,
         connector: Connector,
         messages: mpsc::UnboundedReceiver<Message>,
+        instances: watch::Receiver<usize>,
     ) -> Self {
         Self {
             inner,
             connector,
             messages,
+            instances,
             watched: BTreeMap::new(),
             watched_so_far: 0,
             epoch: None,
@@ -173,6 +176,7 @@ impl RedisClient {
                     if looks % LOOKS_A_PRUNING == 0 {
                         self.inner.prune();
                     }
+                    self.count_instances();
                     self.look_after(connection, &running);
                     self.check_epoch(connection).await
                 }
@@ -283,6 +287,11 @@ impl RedisClient {
         released
     }
 
+    fn count_instances(&self) {
+        let live = u32::try_from(*self.instances.borrow()).unwrap_or(u32::MAX);
+        self.inner.live.store(live.max(1), Ordering::Relaxed);
+    }
+
     fn go_down(&mut self, away: &Away) {
         self.inner.set_link(Link::Down);
         let reason = away.to_string();
@@ -295,6 +304,7 @@ impl RedisClient {
     /// Until it is tried again. What was asked for before everybody knew that there is nobody to ask
     /// fails. False: nobody is left to ask.
     async fn pause(&mut self) -> bool {
+        self.count_instances();
         let mut over = std::pin::pin!(sleep(TRY_AGAIN));
         loop {
             tokio::select! {

@@ -108,7 +108,7 @@ if wanted >= 0 and room > 0 then
 end
 if granted > 0 then
   -- What nobody waits for may pass until then.
-  valid = granted > wanted and math.max(shortest, slack) or slack
+  valid = granted > wanted and shortest or slack
   for _, w in ipairs(windows) do
     add(w, math.floor(now / w.part), now + valid, granted)
   end

@@ -7,12 +7,14 @@ use crate::limit::window::SlidingWindow;
 
 /// Of the least limit's room, what all instances together may hold unused: a hundredth.
 const SPREAD: u64 = 100;
-/// How long a grant that somebody waits for may take to be used, in milliseconds: as long as they
-/// wait. For so long its pass is counted as not yet made, which a client that keeps an even pace at
-/// its limit pays for.
-pub(super) const SLACK_MS: u64 = 5;
-/// After how long without an answer Redis is taken to be away, in milliseconds.
-pub(super) const PATIENCE_MS: u64 = 50;
+/// How long a grant that somebody waits for is good, in milliseconds; in the shortest windows for one
+/// of their parts. Longer than they wait, because on a busy machine the answer is late too. For so
+/// long its pass is counted as not yet made, which a client that keeps an even pace at its limit
+/// loses.
+const SLACK_MS: u64 = 20;
+/// After how long without an answer Redis is taken to be away, in milliseconds. Nobody waits so long;
+/// a machine that is busy makes Redis silent for longer than one would think.
+pub(super) const PATIENCE_MS: u64 = 200;
 /// Parts of a window that Redis tells apart: as fine as [`SlidingWindow`].
 const PARTS: u64 = 63;
 
@@ -110,6 +112,16 @@ pub(super) enum Outcome {
 }
 
 impl Draw {
+    /// How long a grant for those who wait is good.
+    pub(super) fn slack_ms(&self) -> u64 {
+        self.parts_ms().min().map_or(SLACK_MS, |shortest_ms| shortest_ms.min(SLACK_MS))
+    }
+
+    /// The parts of its windows.
+    pub(super) fn parts_ms(&self) -> impl Iterator<Item = u64> {
+        self.windows.iter().map(|drawn| part_ms(drawn.limit.window))
+    }
+
     /// All of it but the instance's name, in the order of the script; `live` instances share the
     /// limits.
     pub(super) fn numbers(&self, live: u32) -> Vec<u64> {
@@ -119,7 +131,7 @@ impl Draw {
             Wanted::Ahead => 1,
             Wanted::For(waiting) => u64::from(waiting) + 1,
         };
-        numbers.extend([wanted, self.most.into(), SPREAD * u64::from(live), SLACK_MS]);
+        numbers.extend([wanted, self.most.into(), SPREAD * u64::from(live), self.slack_ms()]);
         push_pairs(&mut numbers, &self.returns);
         for drawn in &self.windows {
             let Limit { max, window } = drawn.limit;

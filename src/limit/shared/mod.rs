@@ -13,7 +13,7 @@ mod draw;
 mod key;
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -51,8 +51,8 @@ struct Inner {
     link: AtomicU8,
     /// The same, for those who wait for a change of it.
     changes: watch::Sender<Link>,
-    /// How many instances there are.
-    instances: Arc<AtomicUsize>,
+    /// How many instances share the limits, this one included; the client's task follows it.
+    live: AtomicU32,
     keys: papaya::HashMap<KeyId, Weak<SharedKey>>,
     /// Milliseconds of the clock that requests bring.
     now_ms: Box<dyn Fn() -> u64 + Send + Sync>,
@@ -69,12 +69,12 @@ enum Link {
 }
 
 impl SharedLimits {
-    /// Limits that `instances` share by the Redis at that place, and the task that speaks with it.
-    /// Until that runs and has reached it, each instance goes by its share. `now_ms` is the clock by
-    /// which requests are counted.
+    /// Limits that so many `instances`, this one included, share by the Redis at that place, and the
+    /// task that speaks with it. Until that has reached it, each instance goes by its share.
+    /// `now_ms` is the clock by which requests are counted.
     pub fn new(
         location: &RedisLocation,
-        instances: Arc<AtomicUsize>,
+        instances: watch::Receiver<usize>,
         now_ms: impl Fn() -> u64 + Send + Sync + 'static,
         metrics: Arc<Metrics>,
     ) -> Result<(Self, RedisClient), RedisSetupError> {
@@ -82,13 +82,13 @@ impl SharedLimits {
         let inner = Arc::new(Inner {
             link: AtomicU8::new(Link::Unknown as u8),
             changes: watch::Sender::new(Link::Unknown),
-            instances,
+            live: AtomicU32::new(1),
             keys: papaya::HashMap::new(),
             now_ms: Box::new(now_ms),
             metrics,
         });
         let (messages, receiver) = mpsc::unbounded_channel();
-        let client = RedisClient::new(Arc::clone(&inner), connector, receiver);
+        let client = RedisClient::new(Arc::clone(&inner), connector, receiver, instances);
         Ok((Self { inner, messages }, client))
     }
 
@@ -227,9 +227,8 @@ impl Inner {
         if self.link() == Link::Up { How::Late } else { How::Alone }
     }
 
-    /// How many instances share the limits, this one included.
     fn live(&self) -> u32 {
-        u32::try_from(self.instances.load(Ordering::Relaxed)).unwrap_or(u32::MAX).max(1)
+        self.live.load(Ordering::Relaxed)
     }
 
     fn now_ms(&self) -> u64 {

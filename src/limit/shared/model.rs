@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::draw::{Answer, Draw, Drawn, Outcome, SLACK_MS, Wanted, length_ms, part_ms};
+use super::draw::{Answer, Draw, Drawn, Outcome, Wanted, length_ms, part_ms};
 
 /// The data.
 #[derive(Default)]
@@ -91,11 +91,10 @@ fn granted(draw: &Draw, hashes: &[Hash], live: u32) -> (u64, u64) {
     };
     let batch = (left / (100 * u64::from(live))).min(draw.most.into());
     let granted = waiting.max(batch).min(left);
-    let parts = draw.windows.iter().map(|drawn| part_ms(drawn.limit.window));
     let valid_ms = match granted {
         0 => 0,
-        some if some > waiting => parts.min().unwrap_or(0).max(SLACK_MS),
-        _ => SLACK_MS,
+        some if some > waiting => draw.parts_ms().min().unwrap_or(0),
+        _ => draw.slack_ms(),
     };
     (granted, valid_ms)
 }
