@@ -63,6 +63,10 @@ struct View {
     left: u32,
     /// When the window is whole again.
     whole_at_ms: u64,
+    /// When Redis last answered; 0: never.
+    answered_at_ms: u64,
+    /// How many passes a millisecond the other instances were granted of late.
+    others: f64,
 }
 
 #[derive(Debug)]
@@ -210,15 +214,13 @@ impl Allowance {
         self.views.iter_mut().for_each(|view| view.owed.take(now_ms));
     }
 
-    /// Whether one more may pass while Redis, which is in reach, is late: not near the limit, where
-    /// the others may have used up meanwhile what was left when Redis last answered. Of that this
-    /// instance takes a part of a part; and one where nothing was used, or no limit below a dozen
-    /// could be used at all.
+    /// Whether one more may pass while Redis, which is in reach, is late: of what is left, less what
+    /// the others are likely to have used since the last answer, a part of a part; and one at least.
     pub(super) fn may_owe(&mut self, live: u32, now_ms: u64) -> Result<(), Standing> {
         for view in &mut self.views {
-            let owed = view.owed.passed(now_ms);
-            let part = u64::from(view.left / LATE_PART / live.max(1));
-            if owed >= part && (owed > 0 || view.left < view.limit.max.get()) {
+            let left = view.left.saturating_sub(view.used_since(now_ms));
+            let part = (left / LATE_PART / live.max(1)).max(left.min(1));
+            if view.owed.passed(now_ms) >= u64::from(part) {
                 return Err(Standing {
                     limit: view.limit,
                     remaining: 0,
@@ -288,7 +290,9 @@ impl Allowance {
             // Of limits that are no longer in force, what was granted is let go of.
             Outcome::Done { .. } if draw.turn != self.turn => {}
             Outcome::Done { granted, valid_ms, reached, windows } => {
-                for (view, (left, whole_in_ms)) in self.views.iter_mut().zip(windows) {
+                let answered = windows.iter().zip(&draw.windows);
+                for (view, ((left, whole_in_ms), drawn)) in self.views.iter_mut().zip(answered) {
+                    view.watch_others(drawn, &draw.returns, *granted, *left, now_ms);
                     view.known = true;
                     view.left = *left;
                     view.whole_at_ms = now_ms + whole_in_ms;
@@ -323,6 +327,12 @@ impl Allowance {
     pub(super) fn lost(&mut self) {
         self.let_go();
         self.views.iter_mut().for_each(|view| view.known = false);
+    }
+
+    /// What was left at the last answer is not to be relied on: the others have booked since what they
+    /// counted while Redis was away.
+    pub(super) fn mistrust(&mut self) {
+        self.views.iter_mut().for_each(|view| view.left = 0);
     }
 
     /// When somebody is to look after what is left over: now, if anything is to be booked or given
@@ -413,7 +423,36 @@ impl View {
             owed: SlidingWindow::new(limit.window),
             left: limit.max.get(),
             whole_at_ms: 0,
+            answered_at_ms: 0,
+            others: 0.0,
         }
+    }
+
+    /// Learns from an answer how fast the others use what is left: what is gone and was not ours.
+    fn watch_others(
+        &mut self,
+        drawn: &Drawn,
+        returns: &[(u64, u32)],
+        granted: u32,
+        left: u32,
+        now_ms: u64,
+    ) {
+        let sum = |pairs: &[(u64, u32)]| pairs.iter().map(|(_, count)| u64::from(*count)).sum();
+        let (booked, returned): (u64, u64) = (sum(&drawn.books), sum(returns));
+        let ours = if drawn.fresh { 0 } else { booked + u64::from(granted) };
+        let used = (u64::from(self.left) + returned).saturating_sub(u64::from(left) + ours);
+        let since_ms = now_ms.saturating_sub(self.answered_at_ms).max(1);
+        if self.answered_at_ms > 0 && !drawn.fresh {
+            // The latest answer counts as much as all before it.
+            self.others = f64::midpoint(self.others, used as f64 / since_ms as f64);
+        }
+        self.answered_at_ms = now_ms;
+    }
+
+    /// What the others may have used since the last answer, at twice their pace.
+    fn used_since(&self, now_ms: u64) -> u32 {
+        let since_ms = now_ms.saturating_sub(self.answered_at_ms);
+        (2.0 * self.others * since_ms as f64).round() as u32
     }
 
     /// Where Redis has nothing of this instance, because it is new, has rested or Redis has lost it,

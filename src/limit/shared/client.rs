@@ -14,6 +14,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
+use super::allowance::After;
 use super::connection::{Away, Connection, Connector};
 use super::draw::{Answer, Draw, Subject};
 use super::key::SharedKey;
@@ -26,6 +27,9 @@ const TRY_AGAIN: Duration = Duration::from_millis(100);
 const SETTLE: Duration = Duration::from_secs(1);
 /// How often leftovers are looked after.
 const LOOK: Duration = Duration::from_millis(100);
+/// Looks after which it is checked that Redis is there and has its data, though nobody asks it
+/// anything: whoever asks next relies on what all instances have booked.
+const LOOKS_A_CHECK: u32 = 5;
 /// Looks after which keys that are gone are forgotten.
 const LOOKS_A_PRUNING: u32 = 600;
 /// Draws under way at once while what passed alone is booked.
@@ -56,14 +60,29 @@ pub struct RedisClient {
     watched_so_far: u64,
     /// Which life of Redis's data our bookings are in.
     epoch: Option<String>,
-    /// Whether Redis may have lost some of them.
-    suspects: bool,
     /// Why Redis is away, as it was last said.
     said: Option<String>,
 }
 
-type Running = FuturesUnordered<BoxFuture<'static, Drawn>>;
-type Drawn = (Ask, Draw, Result<Answer, Away>);
+/// Questions that are under way.
+type Running = FuturesUnordered<BoxFuture<'static, Done>>;
+
+/// What came of a question.
+enum Done {
+    /// About a subject.
+    Draw(Ask, Draw, Result<Answer, Away>),
+    /// Whether all is there still.
+    Epoch(Result<Option<String>, Away>),
+}
+
+/// What is to be done next about a subject.
+enum Next {
+    Nothing,
+    /// Redis is to be asked again, which is noted.
+    Again(Ask),
+    /// The same, but it knows nothing any more of what was counted.
+    Lost(Ask),
+}
 
 impl RedisClient {
     pub(super) fn new(
@@ -80,13 +99,13 @@ impl RedisClient {
             watched: BTreeMap::new(),
             watched_so_far: 0,
             epoch: None,
-            suspects: false,
             said: None,
         }
     }
 
     /// Serves until nobody is left to ask.
     pub async fn run(mut self) {
+        self.count_instances();
         loop {
             let ended = match self.connected().await {
                 Ok(connection) => self.serve(&connection).await,
@@ -124,8 +143,10 @@ impl RedisClient {
         let settled = if self.epoch.is_some() { begun + SETTLE } else { begun + young };
         self.epoch = Some(epoch);
         sleep_until(settled).await;
+        let keys = self.inner.keys();
+        keys.iter().for_each(|key| key.mistrust(self.inner.now_ms()));
         // What passed meanwhile.
-        self.book(connection, self.inner.keys(), false).await
+        self.book(connection, keys, false).await
     }
 
     async fn book(
@@ -154,6 +175,19 @@ impl RedisClient {
         outcome
     }
 
+    async fn finish_one(
+        &mut self,
+        connection: &Connection,
+        running: &mut Running,
+    ) -> Result<(), Away> {
+        let Some(done) = running.next().await else { return Ok(()) };
+        match self.finish(done)? {
+            Next::Nothing => {}
+            Next::Again(ask) | Next::Lost(ask) => self.begin(connection, running, ask),
+        }
+        Ok(())
+    }
+
     /// `None`: nobody is left to ask.
     async fn serve(&mut self, connection: &Connection) -> Option<Away> {
         let mut running = Running::new();
@@ -163,32 +197,36 @@ impl RedisClient {
         let ended = loop {
             let outcome = tokio::select! {
                 message = self.messages.recv() => match message {
-                    Some(Message::Ask(ask)) => {
-                        self.begin(connection, &running, ask);
-                        Ok(())
-                    }
-                    Some(Message::Release(done)) => self.release(connection, done).await,
+                    Some(Message::Ask(ask)) => Ok(Next::Again(ask)),
+                    Some(Message::Release(done)) => self.release(connection, &mut running, done).await,
                     None => break None,
                 },
-                Some(drawn) = running.next() => self.finish(connection, &running, drawn),
+                Some(done) = running.next() => self.finish(done),
                 _ = look.tick() => {
                     looks += 1;
-                    if looks % LOOKS_A_PRUNING == 0 {
-                        self.inner.prune();
-                    }
-                    self.count_instances();
-                    self.look_after(connection, &running);
-                    self.check_epoch(connection).await
+                    self.look(connection, &running, looks);
+                    Ok(Next::Nothing)
                 }
             };
-            if let Err(away) = outcome {
-                break Some(away);
+            match outcome {
+                Ok(Next::Nothing) => {}
+                Ok(Next::Again(ask)) => self.begin(connection, &running, ask),
+                Ok(Next::Lost(ask)) => match self.check(connection.clone().epoch_now().await) {
+                    Ok(()) => self.begin(connection, &running, ask),
+                    Err(away) => {
+                        ask.key.fail(ask.subject, None, self.inner.now_ms());
+                        break Some(away);
+                    }
+                },
+                Err(away) => break Some(away),
             }
         };
         // Whoever waits goes on alone, and nobody asks any more.
         self.inner.set_link(Link::Down);
-        while let Some(drawn) = running.next().await {
-            let _ = self.finish(connection, &running, drawn);
+        while let Some(done) = running.next().await {
+            if let Ok(Next::Again(ask) | Next::Lost(ask)) = self.finish(done) {
+                ask.key.fail(ask.subject, None, self.inner.now_ms());
+            }
         }
         ended
     }
@@ -199,28 +237,16 @@ impl RedisClient {
         self.inner.metrics.redis_calls.increment();
         running.push(Box::pin(async move {
             let answer = connection.draw(&ask.key.id, &draw, live).await;
-            (ask, draw, answer)
+            Done::Draw(ask, draw, answer)
         }));
     }
 
-    async fn finish_one(
-        &mut self,
-        connection: &Connection,
-        running: &mut Running,
-    ) -> Result<(), Away> {
-        match running.next().await {
-            Some(drawn) => self.finish(connection, running, drawn),
-            None => Ok(()),
-        }
-    }
-
     /// Takes up an answer, and has somebody look after what it leaves over.
-    fn finish(
-        &mut self,
-        connection: &Connection,
-        running: &Running,
-        (ask, draw, answer): Drawn,
-    ) -> Result<(), Away> {
+    fn finish(&mut self, done: Done) -> Result<Next, Away> {
+        let (ask, draw, answer) = match done {
+            Done::Draw(ask, draw, answer) => (ask, draw, answer),
+            Done::Epoch(epoch) => return self.check(epoch).map(|()| Next::Nothing),
+        };
         let now_ms = self.inner.now_ms();
         let answer = match answer {
             Ok(answer) => answer,
@@ -229,19 +255,31 @@ impl RedisClient {
                 return Err(away);
             }
         };
-        let after = ask.key.take_up(draw, &answer, now_ms);
-        self.suspects |= after.lost;
-        match after.look_at_ms {
+        let After { look_at_ms, lost } = ask.key.take_up(draw, &answer, now_ms);
+        match look_at_ms {
+            _ if lost && ask.key.ask(ask.subject, now_ms) => return Ok(Next::Lost(ask)),
             // It was not done, or not all of it.
             Some(at_ms) if at_ms <= now_ms => {
                 if ask.key.ask(ask.subject, now_ms) {
-                    self.begin(connection, running, ask);
+                    return Ok(Next::Again(ask));
                 }
             }
             Some(at_ms) if ask.key.watch(ask.subject, now_ms) => self.watch(at_ms, ask),
             _ => {}
         }
-        Ok(())
+        Ok(Next::Nothing)
+    }
+
+    fn look(&mut self, connection: &Connection, running: &Running, looks: u32) {
+        self.count_instances();
+        self.look_after(connection, running);
+        if looks.is_multiple_of(LOOKS_A_CHECK) {
+            let mut connection = connection.clone();
+            running.push(Box::pin(async move { Done::Epoch(connection.epoch_now().await) }));
+        }
+        if looks.is_multiple_of(LOOKS_A_PRUNING) {
+            self.inner.prune();
+        }
     }
 
     /// What is past its time is given back, by a draw that wants nothing.
@@ -264,27 +302,28 @@ impl RedisClient {
         self.watched.insert((at_ms, self.watched_so_far), ask);
     }
 
-    /// Where a key's data is gone, all of it may be.
-    async fn check_epoch(&mut self, connection: &Connection) -> Result<(), Away> {
-        if !std::mem::take(&mut self.suspects) {
-            return Ok(());
-        }
-        let (epoch, _) = connection.clone().epoch().await?;
-        if self.epoch.as_ref() == Some(&epoch) { Ok(()) } else { Err(Away::DataLost) }
+    /// Whether Redis still has what was booked.
+    fn check(&self, epoch: Result<Option<String>, Away>) -> Result<(), Away> {
+        if epoch? == self.epoch { Ok(()) } else { Err(Away::DataLost) }
     }
 
     async fn release(
         &mut self,
         connection: &Connection,
+        running: &mut Running,
         done: oneshot::Sender<()>,
-    ) -> Result<(), Away> {
+    ) -> Result<Next, Away> {
+        // What is granted by them is given back too.
+        while !running.is_empty() {
+            self.finish_one(connection, running).await?;
+        }
         let watched = std::mem::take(&mut self.watched);
         let keys: Vec<_> = watched.into_values().map(|ask| ask.key).collect();
         keys.iter().for_each(|key| key.give_up());
         let released = self.book(connection, keys, false).await;
         // Who waits for it may have had enough.
         let _ = done.send(());
-        released
+        released.map(|()| Next::Nothing)
     }
 
     fn count_instances(&self) {
@@ -295,10 +334,14 @@ impl RedisClient {
     fn go_down(&mut self, away: &Away) {
         self.inner.set_link(Link::Down);
         let reason = away.to_string();
-        if self.said.as_ref() != Some(&reason) {
-            tracing::error!(%reason, "Redis is away: this instance keeps limits by its own share");
-            self.said = Some(reason);
+        match &self.said {
+            None => {
+                tracing::error!(%reason, "Redis is away: this instance keeps limits by its own share");
+            }
+            Some(said) if *said != reason => tracing::warn!(%reason, "Redis is still away"),
+            Some(_) => {}
         }
+        self.said = Some(reason);
     }
 
     /// Until it is tried again. What was asked for before everybody knew that there is nobody to ask

@@ -187,6 +187,16 @@ impl Connection {
         Ok((epoch, now_ms.saturating_sub(begun_ms.unwrap_or(now_ms))))
     }
 
+    /// Which life of the data this is; `None`: none that an instance has begun.
+    pub(super) async fn epoch_now(&mut self) -> Result<Option<String>, Away> {
+        let mut call = redis::cmd("GET");
+        call.arg(EPOCH_KEY);
+        match &mut self.line {
+            Line::One(line) => in_time(call.query_async(line)).await,
+            Line::Cluster(line) => in_time(call.query_async(line)).await,
+        }
+    }
+
     async fn load(&mut self) -> RedisResult<()> {
         let speech = Arc::clone(&self.speech);
         match &mut self.line {

@@ -49,8 +49,10 @@ pub(super) struct Subjects {
 pub(super) enum How {
     /// By Redis's grant.
     Granted,
-    /// It has waited for one long enough: by the instance's part of what was left.
+    /// It has waited for one long enough: by the instance's own share, and by what was left.
     Late,
+    /// The same where Redis is always late: by what was left alone.
+    FarLate,
     /// Redis is away: by the instance's own share.
     Alone,
 }
@@ -139,6 +141,7 @@ impl SharedKey {
                 }
                 (Stand::Lacking, How::Late) => beyond_share(counted, subject, limits, live, now_ms)
                     .or_else(|| allowance.may_owe(live, now_ms).err()),
+                (Stand::Lacking, How::FarLate) => allowance.may_owe(live, now_ms).err(),
                 (Stand::Lacking, How::Alone) => {
                     beyond_share(counted, subject, limits, live, now_ms)
                 }
@@ -183,6 +186,17 @@ impl SharedKey {
     /// Redis has lost what it knew.
     pub(super) fn lose(&self) {
         self.lock().allowances().for_each(|(_, allowance)| allowance.lost());
+    }
+
+    /// What Redis said is not to be relied on, of what has counted.
+    pub(super) fn mistrust(&self, now_ms: u64) {
+        let mut state = self.lock();
+        let State { counted, own, of_routes } = &mut *state;
+        for (subject, allowance) in allowances(own, of_routes) {
+            if allowance.has_counted(counted, subject, now_ms) {
+                allowance.mistrust();
+            }
+        }
     }
 
     /// The subjects that Redis is to be told about, noted as asked about: those that owe, or give
@@ -295,7 +309,7 @@ impl State {
                 Stand::Granted => allowance.take() && how != How::Alone,
                 Stand::Lacking | Stand::Reached(_) => {
                     allowance.owe(now_ms);
-                    how == How::Late
+                    how != How::Alone
                 }
             };
             if wants_more && allowance.ask() {

@@ -34,10 +34,12 @@ use crate::telemetry::metrics::Metrics;
 
 /// How long a request waits for Redis. A timer is up to a millisecond late, and five are promised.
 const WAIT: Duration = Duration::from_millis(4);
+/// After so many requests in a row that have waited in vain, Redis is not slow for once but far away.
+const FAR: u32 = 16;
 /// How long the start waits for the first connection.
 const START: Duration = Duration::from_millis(1_500);
 /// How long the end waits until what is held is given back.
-const END: Duration = Duration::from_millis(200);
+const END: Duration = Duration::from_millis(500);
 
 /// The limits as all instances share them.
 pub struct SharedLimits {
@@ -53,6 +55,8 @@ struct Inner {
     changes: watch::Sender<Link>,
     /// How many instances share the limits, this one included; the client's task follows it.
     live: AtomicU32,
+    /// Requests that have waited in vain since one that has not.
+    late_in_a_row: AtomicU32,
     keys: papaya::HashMap<KeyId, Weak<SharedKey>>,
     /// Milliseconds of the clock that requests bring.
     now_ms: Box<dyn Fn() -> u64 + Send + Sync>,
@@ -83,6 +87,7 @@ impl SharedLimits {
             link: AtomicU8::new(Link::Unknown as u8),
             changes: watch::Sender::new(Link::Unknown),
             live: AtomicU32::new(1),
+            late_in_a_row: AtomicU32::new(0),
             keys: papaya::HashMap::new(),
             now_ms: Box::new(now_ms),
             metrics,
@@ -153,10 +158,10 @@ impl SharedLimits {
                 verdict => break verdict,
             }
             if timeout_at(until, answered).await.is_err() {
-                self.inner.metrics.redis_late.increment();
                 let (how, now_ms) = (self.inner.how_late(), self.inner.now_ms());
                 break self.decide(key, asked, waiting.end(), how, now_ms);
             }
+            self.inner.late_in_a_row.store(0, Ordering::Relaxed);
         };
         match verdict {
             Verdict::Pass(standing) => Ok(standing),
@@ -223,8 +228,15 @@ impl Inner {
         if self.link() == Link::Up { How::Granted } else { How::Alone }
     }
 
+    /// One more has waited in vain.
     fn how_late(&self) -> How {
-        if self.link() == Link::Up { How::Late } else { How::Alone }
+        self.metrics.redis_late.increment();
+        let in_a_row = self.late_in_a_row.fetch_add(1, Ordering::Relaxed);
+        match self.link() {
+            Link::Up if in_a_row >= FAR => How::FarLate,
+            Link::Up => How::Late,
+            Link::Unknown | Link::Down => How::Alone,
+        }
     }
 
     fn live(&self) -> u32 {

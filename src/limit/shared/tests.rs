@@ -30,6 +30,7 @@ struct World {
     refused: usize,
     longest_wait_ms: u64,
     draws: usize,
+    how_late: How,
 }
 
 enum Event {
@@ -56,6 +57,7 @@ impl World {
             refused: 0,
             longest_wait_ms: 0,
             draws: 0,
+            how_late: How::Late,
         };
         world.at(0, Event::Look);
         world
@@ -106,7 +108,7 @@ impl World {
             }
             Event::TooLate { request, since_ms } => {
                 if let Some((instance, about)) = self.waiting.remove(&request) {
-                    self.decide(request, instance, about, How::Late, since_ms);
+                    self.decide(request, instance, about, self.how_late, since_ms);
                 }
             }
             Event::Look => {
@@ -147,7 +149,7 @@ impl World {
                 }
             }
         }
-        if how == How::Late {
+        if how == self.how_late {
             self.longest_wait_ms = self.longest_wait_ms.max(self.now_ms - since_ms);
         }
     }
@@ -267,6 +269,42 @@ fn after_a_loss_of_data_all_that_was_counted_is_told_again() {
     assert_eq!(world.passed.len(), 60);
 }
 
+#[test]
+fn a_limit_that_is_raised_lets_more_pass_at_once_and_forgets_nothing() {
+    let mut world = World::of(2, &["60/min"], &[1]);
+    world.requests(evenly(100, 1_000, &[0, 1]));
+    world.run_until(2_000);
+    assert_eq!(world.passed.len(), 60);
+    world.own = vec!["100/min".parse().unwrap(), "90/hour".parse().unwrap()];
+    world.requests(evenly(200, 1_000, &[0, 1]).map(|(at_ms, instance)| (at_ms + 2_000, instance)));
+    world.run_until(4_000);
+    // The hour counts from when it was first asked for.
+    assert_eq!(world.passed.len(), 100);
+    world.own = vec!["80/min".parse().unwrap()];
+    world.requests(evenly(20, 1_000, &[0, 1]).map(|(at_ms, instance)| (at_ms + 4_000, instance)));
+    world.run_until(6_000);
+    assert_eq!(world.passed.len(), 100);
+}
+
+#[test]
+fn alone_an_instance_lets_its_share_pass_whatever_passed_before_and_tells_of_it_later() {
+    let mut world = World::of(3, &["60/min"], &[1]);
+    world.requests(evenly(15, 1_000, &[0]));
+    world.run_until(2_000);
+    let limits = world.own.clone();
+    let asked = Asked::of(&limits, None).unwrap();
+    let passes = |world: &World, instance: usize| {
+        let key = &world.keys[instance];
+        let decide = || key.decide(asked, Subjects::default(), How::Alone, 3, world.now_ms).0;
+        (0..100).filter(|_| matches!(decide(), Verdict::Pass(_))).count()
+    };
+    assert_eq!([0, 1, 2].map(|instance| passes(&world, instance)), [5, 20, 20]);
+    world.run_until(2_500);
+    world.requests(evenly(100, 1_000, &[2]).map(|(at_ms, instance)| (at_ms + 3_000, instance)));
+    world.run_until(5_000);
+    assert_eq!(world.passed.len(), 15, "the sixty had passed");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
@@ -301,5 +339,19 @@ proptest! {
         prop_assert!(world.longest_wait_ms <= WAIT_MS);
         let most = world.most_in(MINUTE_MS);
         prop_assert!(most <= limit as usize + (limit as usize).div_ceil(100), "{most} of {limit}");
+    }
+
+    #[test]
+    fn where_redis_is_always_late_the_limit_is_kept_to_one_an_instance(
+        limit in prop_oneof![10u32..100, 100u32..3_000],
+        turn in prop::collection::vec(0usize..3, 1..9),
+        delay in 5u64..25,
+    ) {
+        let mut world = World::of(3, &[&format!("{limit}/min")], &[delay]);
+        world.how_late = How::FarLate;
+        world.requests(evenly(u64::from(limit) * 3, MINUTE_MS, &turn));
+        world.run_until(MINUTE_MS);
+        let (limit, passed) = (limit as usize, world.passed.len());
+        prop_assert!((limit - limit / 100..=limit + 3).contains(&passed), "{passed} of {limit}");
     }
 }

@@ -1,6 +1,7 @@
 //! Limits over several instances with Redis: one limit is one limit, and Redis away is survived as
 //! written.
 
+mod measure;
 mod places;
 mod steady;
 mod without;
@@ -109,6 +110,20 @@ fn crowd(
         let clients: Vec<_> = clients.collect();
         clients.into_iter().flat_map(|client| client.join().expect("no client panics")).collect()
     })
+}
+
+/// After one more request each time, an instance says that so many are left, and one less each time.
+/// Where Redis is late, which a busy machine makes it, it may say more before. Gives what is left.
+fn says_left(gateway: &TestGateway, key: &MintedKey, mut left: u64) -> u64 {
+    until("the answer is Redis's", || {
+        let answer = gateway.curl("/a").bearer(key).send();
+        assert_eq!(answer.status, 200);
+        let said = answer.number("x-ratelimit-remaining");
+        assert!(said >= left, "{said} are left of {left}");
+        left -= 1;
+        said == left + 1
+    });
+    left + 1
 }
 
 /// How many passed.
