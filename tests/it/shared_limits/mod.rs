@@ -46,6 +46,10 @@ impl Instances {
         }
         let instances = Self(instances);
         instances.wait_until_all_share();
+        for gateway in &instances.0 {
+            let known = || gateway.metrics().total("keygate_instances");
+            until("each knows of the others", || known() == count as u64);
+        }
         Some(instances)
     }
 

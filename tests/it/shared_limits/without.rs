@@ -64,6 +64,8 @@ fn killed_in_the_middle_it_holds_nobody_up_and_no_instance_lets_more_than_a_limi
         assert!(passed <= 60, "{passed} passed on one instance");
         gateway.wait_for_log("Redis is away");
     }
+    // Where requests are spread evenly, shares make one limit.
+    assert!(passed(&before) + passed(&after) <= 60 + 20);
     assert!(before.iter().chain(&after).all(|timed| [200, 429].contains(&timed.answer.status)));
     assert!(percentile(&after, 99) < percentile(&before, 99) + Duration::from_millis(5));
     instances.wait_until_all_are("down");
@@ -88,6 +90,7 @@ fn frozen_it_holds_nobody_up_and_thawed_it_is_trusted_within_two_seconds() {
         percentile(&before, 100),
         percentile(&after, 100),
     );
+    assert!(passed(&before) + passed(&after) <= 6_000 + 2_000);
     instances.wait_until_all_are("down");
     redis.thaw();
     let thawed = Instant::now();
@@ -127,12 +130,14 @@ fn emptied_under_way_it_is_found_out_and_told_again() {
     assert_eq!(passed(&first), 45);
 
     redis.ask(&["FLUSHALL"]);
+    // At once, so that some come before it is found out.
+    let then = crowd(&instances, &[2, 2, 2], &key, "/a", |_, sent| sent < 50);
     for gateway in &instances.0 {
         gateway.wait_for_log("its data was lost");
     }
     instances.wait_until_all_share();
-    let then = crowd(&instances, &[2, 2, 2], &key, "/a", |_, sent| sent < 50);
-    assert_eq!(passed(&then), 15);
+    let last = crowd(&instances, &[2, 2, 2], &key, "/a", |_, sent| sent < 50);
+    assert_eq!(passed(&then) + passed(&last), 15);
 }
 
 #[test]
