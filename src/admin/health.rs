@@ -20,6 +20,8 @@ pub struct ReadyReport {
     pub store_up: bool,
     /// Whether the key table holds anything that may still be used while the store is away.
     pub cache_usable: bool,
+    /// Whether limits are shared by Redis now; `None`: there is none. Requests may be sent either way.
+    pub redis_up: Option<bool>,
     /// Whether the gateway is ending: no new requests, please.
     pub draining: bool,
 }
@@ -52,7 +54,12 @@ pub(super) async fn readyz(State(state): State<AdminState>) -> (StatusCode, Json
     };
     let store = if report.store_up { "up" } else { "down" };
     let cache = if report.cache_usable { "usable" } else { "empty" };
-    (code, Json(Ready { status, store, cache, draining: report.draining, reason }))
+    let redis = match report.redis_up {
+        Some(true) => "up",
+        Some(false) => "down",
+        None => "off",
+    };
+    (code, Json(Ready { status, store, cache, redis, draining: report.draining, reason }))
 }
 
 #[derive(Serialize)]
@@ -65,6 +72,7 @@ pub(super) struct Ready {
     status: &'static str,
     store: &'static str,
     cache: &'static str,
+    redis: &'static str,
     draining: bool,
     reason: Option<&'static str>,
 }

@@ -29,7 +29,8 @@ impl TestAdmin {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let report = ReadyReport { store_up: true, cache_usable: true, draining: false };
+        let report =
+            ReadyReport { store_up: true, cache_usable: true, redis_up: None, draining: false };
         let stand = Arc::new(Stand(Mutex::new(report)));
         let metrics = Metrics::new(1, "1.2.3");
         let readiness: Arc<dyn Readiness> = Arc::<Stand>::clone(&stand);
@@ -40,7 +41,8 @@ impl TestAdmin {
     }
 
     fn stands(&self, store_up: bool, cache_usable: bool, draining: bool) {
-        *self.stand.0.lock().unwrap() = ReadyReport { store_up, cache_usable, draining };
+        let redis_up = None;
+        *self.stand.0.lock().unwrap() = ReadyReport { store_up, cache_usable, redis_up, draining };
     }
 
     /// Status, the answer's head in lower case, body.
@@ -74,7 +76,7 @@ async fn a_living_process_says_so() {
 async fn it_is_ready_with_a_store_or_a_cache_and_never_while_it_drains() {
     let admin = TestAdmin::start().await;
     let ready = json!({
-        "status": "ready", "store": "up", "cache": "usable", "draining": false, "reason": null
+        "status": "ready", "store": "up", "cache": "usable", "redis": "off", "draining": false, "reason": null
     });
     assert_eq!(admin.ready().await, (200, ready));
     for (store_up, cache_usable, draining, expected) in [
@@ -88,6 +90,16 @@ async fn it_is_ready_with_a_store_or_a_cache_and_never_while_it_drains() {
         assert_eq!(status, expected, "{body}");
         assert_eq!(body["status"], if status == 200 { "ready" } else { "not ready" });
         assert_eq!(body["reason"].is_null(), status == 200, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn redis_is_said_to_be_up_or_down_and_either_is_ready() {
+    let admin = TestAdmin::start().await;
+    for (redis_up, said) in [(None, "off"), (Some(true), "up"), (Some(false), "down")] {
+        admin.stand.0.lock().unwrap().redis_up = redis_up;
+        let (status, body) = admin.ready().await;
+        assert_eq!((status, &body["redis"]), (200, &json!(said)));
     }
 }
 

@@ -6,6 +6,7 @@
 mod cors;
 mod keys;
 mod path;
+mod redis;
 mod routes;
 mod upstreams;
 
@@ -37,6 +38,7 @@ pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
         admin_listen: root.table("admin").address("listen"),
         store: store(root.table("store"), complaints),
         cache: cache(root.table("cache")),
+        redis: redis::check(root.table("cluster"), complaints),
         keys: keys::check(root.table("keys"), complaints),
         limits: limits(root.table("limits"), complaints),
         permissions: permissions(root.table("permissions"), &scopes, complaints),

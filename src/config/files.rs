@@ -36,7 +36,8 @@ impl NamedFiles {
         let certificates = certificate_tables(server)
             .chain(upstreams().filter(|tls| is_given(tls, "cert")))
             .map(|table| (certificate(table), at(table, "cert"), at(table, "key")));
-        let authorities = upstreams().map(|tls| (tls, "ca")).chain([(server, "client_ca")]);
+        let others = [(server, "client_ca"), (root.table("cluster"), "redis_ca")];
+        let authorities = upstreams().map(|tls| (tls, "ca")).chain(others);
         let named =
             |(tls, name): (&Table, &str)| Some((PathBuf::from(filled(tls, name)?), at(tls, name)));
         Self {

@@ -228,13 +228,23 @@ const CACHE: &[Setting] = &[
     ),
 ];
 
-const CLUSTER: &[Setting] = &[Setting::default(
-    "redis",
-    One(Url),
-    r#""""#,
-    "`redis://…`: rate limits are then shared by all instances. Empty for none.",
-)
-.later()];
+const CLUSTER: &[Setting] = &[
+    Setting::default(
+        "redis",
+        One(Url),
+        r#""""#,
+        "`redis://USER:PASSWORD@HOST:PORT/DATABASE`: rate limits are then shared by all instances. \
+         `rediss://` with TLS, `redis+cluster://HOST,HOST` (`rediss+cluster://`) for a Redis \
+         cluster, `unix://PATH` for a socket. Empty for none.",
+    ),
+    Setting::default(
+        "redis_ca",
+        One(Text),
+        r#""""#,
+        "File with the authorities that Redis's certificate is checked by, PEM, in place of the \
+         system's. Empty for those.",
+    ),
+];
 
 const KEYS: &[Setting] = &[
     Setting::default(

@@ -24,6 +24,8 @@ pub struct Config {
     pub store: StoreLocation,
     /// `[cache]`: the key table.
     pub cache: Cache,
+    /// `cluster.redis`: where limits are shared, if they are.
+    pub redis: Option<RedisLocation>,
     /// `[keys]`.
     pub keys: Keys,
     /// `[limits]`.
@@ -115,6 +117,58 @@ pub enum CacheKeySource {
     File(PathBuf),
     /// The environment's variable `KEYGATE_CACHE_KEY`.
     Variable(CacheKeys),
+}
+
+/// `cluster.redis` taken apart, and `cluster.redis_ca`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisLocation {
+    /// Where it listens.
+    pub place: RedisPlace,
+    /// Who we are to it, where it is not its default user.
+    pub user: Option<String>,
+    /// Our password.
+    pub password: Option<String>,
+    /// The number of the database.
+    pub database: u16,
+    /// Authorities that are believed in place of the system's, PEM; only over TLS.
+    pub ca: Option<PathBuf>,
+}
+
+/// Where Redis listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisPlace {
+    /// One server.
+    Server {
+        /// Whether it speaks TLS.
+        tls: bool,
+        /// Where it is.
+        node: RedisNode,
+    },
+    /// A cluster, by some of its nodes.
+    Cluster {
+        /// Whether they speak TLS.
+        tls: bool,
+        /// Those that are asked for the others; at least one.
+        nodes: Vec<RedisNode>,
+    },
+    /// A socket of this machine.
+    Socket(PathBuf),
+}
+
+impl RedisPlace {
+    /// Whether TLS is spoken.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Server { tls: true, .. } | Self::Cluster { tls: true, .. })
+    }
+}
+
+/// One server of Redis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisNode {
+    /// Host name or address, IPv6 without brackets.
+    pub host: String,
+    /// 6379 where none was written.
+    pub port: u16,
 }
 
 /// `[keys]`.
@@ -279,5 +333,11 @@ impl std::fmt::Debug for StoreLocation {
             Self::Sqlite(path) => f.debug_tuple("Sqlite").field(path).finish(),
             Self::Postgres(_) => f.write_str("Postgres(***)"),
         }
+    }
+}
+
+impl std::fmt::Debug for RedisLocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisLocation").field("place", &self.place).finish_non_exhaustive()
     }
 }

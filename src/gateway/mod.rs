@@ -38,7 +38,7 @@ use crate::config::reload::Watch;
 use crate::config::{Config, Environment, LoadedConfig, StoreLocation};
 use crate::domain::Clock;
 use crate::key::hash::DigestKey;
-use crate::limit::ConnectionCounts;
+use crate::limit::{ConnectionCounts, RedisClient, SharedLimits};
 use crate::proxy::listener::Listener;
 use crate::proxy::plan::Plan;
 use crate::proxy::probe::Probers;
@@ -101,6 +101,10 @@ impl Gateway {
             AccessLog::start(&config.access_log, Arc::clone(&metrics)).with_context(|| {
                 format!("the access log {:?} cannot be opened", config.access_log.output)
             })?;
+        let now = sync.clock.now();
+        let membership = Membership::join(Arc::clone(&store), sync.applied(), loaded.hash(), now);
+        let limits = share_limits(&config, &membership, &sync, &metrics)?;
+        let (limits, redis) = limits.unzip();
         let tls = config.server.tls.clone().map(TlsServer::new).transpose()?;
         let shared = Arc::new(Shared {
             https_port: data_addresses[0].port(),
@@ -108,14 +112,13 @@ impl Gateway {
             generation: AtomicU64::new(plan.generation),
             plan: ArcSwap::from_pointee(plan),
             auth: Authenticator::new(Arc::clone(&sync), pool, digests),
+            limits,
             metrics: Arc::clone(&metrics),
             access_log,
             connections_by_address: ConnectionCounts::default(),
             open_connections: AtomicUsize::new(0),
         });
         shared.auth.macs.replace_keys(cache_keys.as_ref());
-        let now = sync.clock.now();
-        let membership = Membership::join(Arc::clone(&store), sync.applied(), loaded.hash(), now);
         read_counters(&metrics, &sync, &store, &membership);
         let control = Arc::new(Control {
             shared: Arc::clone(&shared),
@@ -123,11 +126,14 @@ impl Gateway {
             membership,
             draining: AtomicBool::new(false),
         });
-        let background = start_background(synchroniser, &shared, store);
-        // With the store in reach, the first request finds it followed already.
+        let background = start_background(synchroniser, redis, &shared, store);
+        // With the store in reach, the first request finds it followed already; so with Redis.
         if sync.settles_within(STORE_ANSWERS).await == StoreState::Live {
             // Nobody is let in by an instance that a receipt does not count.
             control.membership.known().await;
+        }
+        if let Some(limits) = &shared.limits {
+            limits.settled().await;
         }
         let (orders, order) = watch::channel(Order::Serve);
         let Listeners { workers, admin, shares } = bound.listen()?;
@@ -207,6 +213,9 @@ impl Gateway {
             }
         });
         let _ = joined.await;
+        if let Some(limits) = &control.shared.limits {
+            limits.release().await;
+        }
         control.membership.leave().await;
         for task in background {
             task.abort();
@@ -240,6 +249,7 @@ impl Readiness for Control {
         ReadyReport {
             store_up: state == StoreState::Live,
             cache_usable: still_good && !auth.sync.table.is_empty(),
+            redis_up: self.shared.limits.as_ref().map(SharedLimits::is_up),
             draining: self.draining.load(Ordering::Acquire),
         }
     }
@@ -313,15 +323,32 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Limits that instances share, where Redis is configured, and the task that speaks with it.
+fn share_limits(
+    config: &Config,
+    membership: &Membership,
+    sync: &Arc<Sync>,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Option<(SharedLimits, RedisClient)>> {
+    let Some(location) = &config.redis else { return Ok(None) };
+    let (sync, metrics) = (Arc::clone(sync), Arc::clone(metrics));
+    let now_ms = move || sync.monotonic_ms();
+    // How many instances run, this one included: what shares go by.
+    let instances = membership.running();
+    Ok(Some(SharedLimits::new(location, instances, now_ms, metrics)?))
+}
+
 fn start_background(
     synchroniser: Synchroniser,
+    redis: Option<RedisClient>,
     shared: &Arc<Shared>,
     store: Arc<dyn Store>,
 ) -> Vec<AbortHandle> {
     let follow = tokio::spawn(synchroniser.run());
     let shared = Arc::clone(shared);
     let flush = tokio::spawn(async move { keep_flushing(&shared.auth, &*store).await });
-    vec![follow.abort_handle(), flush.abort_handle()]
+    let redis = redis.map(|redis| tokio::spawn(redis.run()));
+    [follow, flush].into_iter().chain(redis).map(|task| task.abort_handle()).collect()
 }
 
 fn start_workers(

@@ -128,6 +128,7 @@ fn needs_restart(running: &Config, new: &Config) -> Vec<&'static str> {
         ("server.workers", running.server.workers != new.server.workers),
         ("admin.listen", running.admin_listen != new.admin_listen),
         ("store.url", running.store != new.store),
+        ("cluster.redis", running.redis != new.redis),
         ("cache.capacity", running.cache.capacity != new.cache.capacity),
     ]
     .into_iter()

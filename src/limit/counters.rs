@@ -6,26 +6,12 @@
 //! The lock is held for some dozens of nanoseconds, and two workers meet at it only while they
 //! serve the same key in the same instant. No await and no IO happens under it.
 
-use std::cmp::Reverse;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::num::NonZeroU32;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::window::{SlidingWindow, Standing};
-use crate::domain::{Limit, Refusal, Window};
-
-/// Stands for a route in the counters; the same after a reload that leaves the route as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RouteId(u64);
-
-impl RouteId {
-    /// The id of the route that these texts tell from all others: its path and its methods.
-    pub fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut hasher = DefaultHasher::new();
-        texts.into_iter().for_each(|text| text.hash(&mut hasher));
-        Self(hasher.finish())
-    }
-}
+use super::shared::SharedKey;
+use super::window::Standing;
+use super::windows::{Nearness, RouteId, Windows, subjects};
+use crate::domain::{Limit, Refusal};
 
 /// A limit that is reached: of several the one that is in the way longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,15 +34,8 @@ impl From<Exceeded> for Refusal {
 #[derive(Debug, Default)]
 pub struct KeyCounters {
     windows: Mutex<Windows>,
-}
-
-/// A window is there from its first pass on, whichever limit is asked for it.
-#[derive(Debug, Default)]
-struct Windows {
-    /// Of the key as a whole, one a length.
-    own: Vec<SlidingWindow>,
-    /// Of the key on a route, sorted by route.
-    of_routes: Vec<(RouteId, SlidingWindow)>,
+    /// In place of the windows, where limits are shared with other instances.
+    shared: OnceLock<Arc<SharedKey>>,
 }
 
 impl KeyCounters {
@@ -93,12 +72,7 @@ impl KeyCounters {
         if let Some(standing) = exceeded {
             return Err(Exceeded { standing });
         }
-        for (place, limit) in own.iter().enumerate() {
-            windows.take(None, *limit, &own[..place], now_ms);
-        }
-        for (place, limit) in of_route.iter().enumerate() {
-            windows.take(route.map(|(id, _)| id), *limit, &of_route[..place], now_ms);
-        }
+        windows.count(own, route, now_ms);
         Ok(nearest.map(|(nearness, subject)| windows.state(subject, nearness.limit(), now_ms)))
     }
 
@@ -113,83 +87,14 @@ impl KeyCounters {
         subjects(own, route).map(|(id, limit)| windows.state(id, limit, now_ms)).collect()
     }
 
+    /// What the key has counted and holds where limits are shared; made when it is first used.
+    pub(super) fn shared(&self, make: impl FnOnce() -> Arc<SharedKey>) -> &Arc<SharedKey> {
+        self.shared.get_or_init(make)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Windows> {
         // Nothing in here panics half-way; a poisoned lock would only be another's panic.
         self.windows.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Windows {
-    fn state(&mut self, route: Option<RouteId>, limit: Limit, now_ms: u64) -> Standing {
-        match self.find(route, limit) {
-            Some(window) => window.state(limit.max, now_ms),
-            None => Standing::whole(limit),
-        }
-    }
-
-    /// Counts a pass, unless a limit of the same length among those `before` has counted it.
-    fn take(&mut self, route: Option<RouteId>, limit: Limit, before: &[Limit], now_ms: u64) {
-        if before.iter().any(|other| other.window == limit.window) {
-            return;
-        }
-        match self.find(route, limit) {
-            Some(window) => window.take(now_ms),
-            None => self.add(route, limit, now_ms).take(now_ms),
-        }
-    }
-
-    fn find(&mut self, route: Option<RouteId>, limit: Limit) -> Option<&mut SlidingWindow> {
-        let Some(route) = route else {
-            return self.own.iter_mut().find(|window| window.window() == limit.window);
-        };
-        let first = self.of_routes.partition_point(|(id, _)| *id < route);
-        self.of_routes[first..]
-            .iter_mut()
-            .take_while(|(id, _)| *id == route)
-            .map(|(_, window)| window)
-            .find(|window| window.window() == limit.window)
-    }
-
-    /// Makes room for one more window, and drops those of routes that were not used for as long as
-    /// they count: after reloads, some of them may be no route's any more.
-    fn add(&mut self, route: Option<RouteId>, limit: Limit, now_ms: u64) -> &mut SlidingWindow {
-        let window = SlidingWindow::new(limit.window);
-        let Some(route) = route else {
-            return self.own.push_mut(window);
-        };
-        self.of_routes.retain_mut(|(_, window)| !window.is_empty(now_ms));
-        let place = self.of_routes.partition_point(|(id, _)| *id <= route);
-        self.of_routes.insert(place, (route, window));
-        &mut self.of_routes[place].1
-    }
-}
-
-fn subjects<'a>(
-    own: &'a [Limit],
-    route: Option<(RouteId, &'a [Limit])>,
-) -> impl Iterator<Item = (Option<RouteId>, Limit)> {
-    let (id, of_route) = route.map_or((None, &[][..]), |(id, limits)| (Some(id), limits));
-    let own = own.iter().map(|limit| (None, *limit));
-    own.chain(of_route.iter().map(move |limit| (id, *limit)))
-}
-
-/// Orders limits by how near to their end they are once a request has been counted in all of them:
-/// each has one left less then, and is whole again after its own length.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Nearness {
-    remaining: u32,
-    window: Reverse<Window>,
-    max: NonZeroU32,
-}
-
-impl Nearness {
-    fn of(standing: &Standing) -> Self {
-        let Limit { max, window } = standing.limit;
-        Self { remaining: standing.remaining, window: Reverse(window), max }
-    }
-
-    fn limit(self) -> Limit {
-        Limit { max: self.max, window: self.window.0 }
     }
 }
 
@@ -297,7 +202,7 @@ mod tests {
             let path = format!("/{turn}");
             counters.take(&[], Some((route(&path), &of_route)), turn * 1_000).unwrap();
         }
-        assert_eq!(counters.lock().of_routes.len(), 1);
+        assert_eq!(counters.lock().routes(), 1);
     }
 
     #[test]

@@ -121,6 +121,44 @@ impl SlidingWindow {
         self.passed += 1;
     }
 
+    /// What is counted: how many milliseconds ago, and how many passed then; oldest first.
+    pub fn passes(&mut self, now_ms: u64) -> impl Iterator<Item = (u64, u32)> {
+        let now_ms = self.advance(now_ms);
+        self.runs.iter().map(move |run| (age_ms(*run, now_ms), run.passes))
+    }
+
+    /// How many are counted.
+    pub fn passed(&mut self, now_ms: u64) -> u64 {
+        self.advance(now_ms);
+        self.passed
+    }
+
+    /// Forgets so many of the oldest passes.
+    pub fn forget(&mut self, count: u64) {
+        let mut left = count.min(self.passed);
+        self.passed -= left;
+        while let Some(run) = self.runs.front_mut()
+            && left > 0
+        {
+            let some = left.min(u64::from(run.passes));
+            run.passes -= some as u32;
+            left -= some;
+            if run.passes == 0 {
+                self.runs.pop_front();
+            }
+        }
+    }
+
+    /// Adds what was counted in a window of the same length from a later moment on.
+    pub fn append(&mut self, later: Self) {
+        if later.newest_ms >= self.newest_ms {
+            self.newest_ms = later.newest_ms;
+            self.joins_until_ms = later.joins_until_ms;
+        }
+        self.passed += later.passed;
+        self.runs.extend(later.runs);
+    }
+
     /// Forgets the runs that have left the window; gives the time to go on with.
     fn advance(&mut self, now_ms: u64) -> u64 {
         let now_ms = now_ms.max(self.newest_ms);

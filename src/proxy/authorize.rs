@@ -10,7 +10,7 @@ use super::route::{Requirement, Route};
 use crate::auth::Verified;
 use crate::auth::table::{KeyRecord, Moment};
 use crate::domain::{Environment, Reason, Refusal};
-use crate::limit::Standing;
+use crate::limit::{SharedLimits, Standing};
 
 /// Proof that a request may take its route now.
 pub struct Permit {
@@ -64,14 +64,21 @@ pub fn authorize<'a>(
     Ok(Authorized { verified, record: arc_swap::Guard::into_inner(record) })
 }
 
-/// Counts the request against the key's limits and the route's: all of them, or none.
-pub fn limit(authorized: Authorized<'_>, route: &Route, now: Moment) -> Result<Permit, Refusal> {
+/// Counts the request against the key's limits and the route's: all of them, or none. Waits only
+/// where other instances share them.
+pub async fn limit(
+    authorized: Authorized<'_>,
+    route: &Route,
+    shared: Option<&SharedLimits>,
+    now: Moment,
+) -> Result<Permit, Refusal> {
     let Authorized { verified, record } = authorized;
-    let standing = if record.counted {
-        let of_route = Some((route.id, route.limits.as_slice()));
-        verified.key().counters.take(&record.limits, of_route, now.monotonic_ms)?
-    } else {
-        None
+    let (key, own, now_ms) = (verified.key(), &record.limits, now.monotonic_ms);
+    let of_route = Some((route.id, route.limits.as_slice()));
+    let standing = match shared {
+        _ if !record.counted => None,
+        None => key.counters.take(own, of_route, now_ms)?,
+        Some(shared) => shared.take(&key.counters, &key.id, own, of_route, now_ms).await?,
     };
     Ok(Permit { holder: Some(Holder { record }), standing })
 }

@@ -65,7 +65,7 @@ pub async fn handle(
         let authorized = authorize::authorize(&verified, route, plan, client, now)?;
         check_length(&request, route)?;
         // 8: limits.
-        let permit = authorize::limit(authorized, route, now)?;
+        let permit = authorize::limit(authorized, route, worker.shared_limits(), now).await?;
         meter.counted(permit.standing());
         verified.secret.used(now.wall_ms);
         (permit, credential.held_in)

@@ -41,7 +41,7 @@ use crate::auth::Authenticator;
 use crate::auth::table::Moment;
 use crate::config::Server;
 use crate::domain::KeyId;
-use crate::limit::ConnectionCounts;
+use crate::limit::{ConnectionCounts, SharedLimits};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::{Metrics, WaitedFor, WorkerMetrics};
 
@@ -65,6 +65,8 @@ pub struct Shared {
     pub generation: AtomicU64,
     /// Who is calling.
     pub auth: Authenticator,
+    /// The limits, where other instances share them.
+    pub limits: Option<SharedLimits>,
     /// All counters.
     pub metrics: Arc<Metrics>,
     /// Where access log lines go.
@@ -161,6 +163,11 @@ impl Worker {
     /// Who is calling.
     pub fn auth(&self) -> &Authenticator {
         &self.shared.auth
+    }
+
+    /// The limits, where other instances share them.
+    pub fn shared_limits(&self) -> Option<&SharedLimits> {
+        self.shared.limits.as_ref()
     }
 
     /// This worker's counters.

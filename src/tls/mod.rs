@@ -22,6 +22,12 @@ pub fn is_server_name(name: &str) -> bool {
     ServerName::try_from(name).is_ok()
 }
 
+/// Names the provider for those who ask the process for one: the client of Redis.
+pub fn install_provider() {
+    // It fails where one is named already, which is this one.
+    let _ = CryptoProvider::install_default(aws_lc_rs::default_provider());
+}
+
 /// Post-quantum key exchange (X25519MLKEM768) comes first in it.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())

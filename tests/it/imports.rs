@@ -22,8 +22,9 @@ const LAYERS: [&str; 13] = [
 ];
 
 /// Outside paths and the parts that may name them.
-const HOMES: [(&str, &[&str]); 11] = [
+const HOMES: [(&str, &[&str]); 12] = [
     ("sqlx", &["store"]),
+    ("redis", &["limit"]),
     ("argon2", &["key"]),
     ("axum", &["admin"]),
     ("toml", &["config"]),

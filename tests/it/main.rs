@@ -18,6 +18,7 @@ mod raw;
 mod reload;
 mod restart;
 mod secrets;
+mod shared_limits;
 mod store;
 mod support;
 mod upgrade;

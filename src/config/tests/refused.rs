@@ -75,6 +75,13 @@ fn what_the_file_may_not_look_like(#[case] text: &str, #[case] expected: &str) {
     "`store.url` must be \"sqlite://PATH\" without parameters, or"
 )]
 #[case("store.url = 'sqlite://'", "`store.url` must be")]
+#[case("cluster.redis = 'http://:hush@r'", "`cluster.redis` must be \"redis://")]
+#[case("cluster.redis = 'redis://:hush@r?a=b'", "`cluster.redis` must be")]
+#[case("cluster.redis_ca = 'a'", "`cluster.redis_ca` needs `cluster.redis`")]
+#[case(
+    "cluster = { redis = 'redis://:hush@r', redis_ca = 'a' }",
+    "`cluster.redis_ca` needs a `cluster.redis` with `rediss`"
+)]
 #[case("cache.capacity = 0", "`cache.capacity` must be a whole number from 1 to 1000000000")]
 #[case("keys.live_prefix = ''", "`keys.live_prefix` must not be empty")]
 #[case("keys.live_prefix = 'a b'", "`keys.live_prefix` must be at most 32 letters")]
@@ -229,7 +236,6 @@ fn what_a_route_may_not_be(#[case] route: &str, #[case] expected: &str) {
 }
 
 #[rstest]
-#[case("cluster.redis", "'redis://:hush@r'", "''")]
 #[case("keys.enforce_rotation", "true", "false")]
 #[case("routes.cost", "0.002", "")]
 #[case("routes.cost_header", "'x-cost'", "''")]

@@ -57,6 +57,7 @@ fn shared(directory: &std::path::Path) -> Arc<Shared> {
         access_log: AccessLog::start(&plan.config.access_log, Arc::clone(&metrics)).unwrap(),
         plan: ArcSwap::from_pointee(plan),
         auth: Authenticator::new(sync, pool, DigestKey::random().unwrap()),
+        limits: None,
         metrics,
         tls: ArcSwapOption::empty(),
         https_port: 443,

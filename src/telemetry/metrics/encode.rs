@@ -47,6 +47,7 @@ impl Collector for Scrape {
         exposition.requests(&self.0)?;
         exposition.authentication(&self.0)?;
         exposition.store(&self.0)?;
+        exposition.redis(&self.0)?;
         exposition.upstreams(&self.0)?;
         exposition.connections(&self.0)?;
         exposition.process(&self.0)
@@ -121,6 +122,15 @@ impl Exposition<'_> {
         let help = "From a change in the store until it is in force";
         let reading = Reading::of(&CHANGE_BOUNDS, [&metrics.change_lag]);
         self.histogram("keygate_change_lag_seconds", help, &reading)
+    }
+
+    fn redis(&mut self, metrics: &Metrics) -> fmt::Result {
+        let help = "Whether Redis, if there is one, is in reach and limits are shared by it";
+        self.gauge("keygate_redis_up", help, metrics.redis_up.read())?;
+        let help = "Questions put to Redis";
+        self.counter("keygate_redis_calls", help, metrics.redis_calls.read())?;
+        let help = "Requests whose limits were decided without Redis, which was late";
+        self.counter("keygate_redis_late", help, metrics.redis_late.read())
     }
 
     fn upstreams(&mut self, metrics: &Metrics) -> fmt::Result {

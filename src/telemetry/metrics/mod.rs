@@ -37,6 +37,12 @@ pub struct Metrics {
     pub argon2_queue: Gauge,
     /// 1 while the store is in reach and its changes are followed.
     pub store_up: Gauge,
+    /// 1 while limits are shared by Redis.
+    pub redis_up: Gauge,
+    /// Questions put to Redis.
+    pub redis_calls: Counter,
+    /// Requests that Redis did not answer for in time.
+    pub redis_late: Counter,
     /// Statements sent to the store.
     pub store_queries: Counter,
     /// Instances that run on the store, as far as this one has heard; itself counted.
@@ -70,6 +76,9 @@ impl Metrics {
             argon2_runs: Counter::default(),
             argon2_queue: Gauge::default(),
             store_up: Gauge::default(),
+            redis_up: Gauge::default(),
+            redis_calls: Counter::default(),
+            redis_late: Counter::default(),
             store_queries: Counter::default(),
             instances: Gauge::default(),
             change_lag: Histogram::new(&CHANGE_BOUNDS),

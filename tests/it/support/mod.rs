@@ -19,6 +19,7 @@ pub(crate) mod modern;
 pub(crate) mod origin;
 pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod redis;
 mod tests;
 pub(crate) mod tls;
 pub(crate) mod wire;
@@ -33,6 +34,7 @@ pub(crate) use gateway::TestGateway;
 pub(crate) use installation::MintedKey;
 pub(crate) use link::Link;
 pub(crate) use origin::Origin;
+pub(crate) use redis::Redis;
 pub(crate) use wire::Wire;
 
 /// The longest that anything awaited may take; only a failure ever takes it.

@@ -1,0 +1,495 @@
+//! What this instance holds of one subject's limits: batches that Redis has granted it, what passed
+//! without one and is owed to Redis, and how the limits stood when Redis last answered.
+//!
+//! The one rule: what passes is booked in Redis once, before it passes or as soon after as Redis
+//! answers; where it is not known whether a booking came through, it is booked again. So an answer
+//! that is lost can make the limit tighter for one window, never wider. No clock and no IO here.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::num::NonZeroU32;
+
+use super::draw::{Answer, Draw, Drawn, Outcome, PATIENCE_MS, Subject, Wanted, length_ms};
+use crate::domain::Limit;
+use crate::limit::window::{SlidingWindow, Standing};
+use crate::limit::windows::Windows;
+
+/// After how long Redis is asked again whether a limit is still reached, in milliseconds: others may
+/// have given back what they held. Each time that it is, the pause doubles, up to the other.
+const LOOK_AGAIN_MS: u64 = 100;
+const LOOK_AGAIN_AT_MOST_MS: u64 = 1_000;
+/// Of its share of what was left, one in so many may pass while Redis is late.
+const LATE_PART: u32 = 4;
+/// What a request is told that was refused because Redis did not answer in time, in milliseconds.
+const TRY_AGAIN_MS: u64 = 1_000;
+/// What a batch may grow to; past it a call of Redis for each is nothing any more.
+const MOST: u32 = 1 << 20;
+
+/// Of one subject.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    /// The limits as they were last asked with.
+    limits: Vec<Limit>,
+    /// Grows when they change.
+    turn: u32,
+    /// One a length.
+    views: Vec<View>,
+    /// What may pass, the oldest grant first.
+    batches: VecDeque<Batch>,
+    /// What was granted and not used: when, by Redis's clock, and how much.
+    returns: Vec<(u64, u32)>,
+    reached: Option<Reached>,
+    /// What the next batch may be: it doubles while batches are used up.
+    most: u32,
+    /// Redis's clock less ours.
+    clock: Option<i64>,
+    asked: bool,
+    ahead: bool,
+    /// Requests that wait for an answer.
+    waiting: u32,
+    /// Whether somebody will look after what is left over.
+    pub(super) is_watched: bool,
+}
+
+/// One window as this instance sees it.
+#[derive(Debug)]
+struct View {
+    limit: Limit,
+    /// Whether Redis has all that this instance counted.
+    known: bool,
+    /// What passed and Redis has not been told of.
+    owed: SlidingWindow,
+    /// What was left for all, beyond what is granted, at the last answer.
+    left: u32,
+    /// When the window is whole again.
+    whole_at_ms: u64,
+    /// When Redis last answered; 0: never.
+    answered_at_ms: u64,
+    /// How many passes a millisecond the other instances were granted of late.
+    others: f64,
+}
+
+#[derive(Debug)]
+struct Batch {
+    left: u32,
+    of: u32,
+    /// By Redis's clock.
+    granted_at_ms: u64,
+    until_ms: u64,
+    /// Whether the next one was asked for already.
+    followed: bool,
+}
+
+/// A limit that is reached for all instances.
+#[derive(Clone, Copy, Debug)]
+struct Reached {
+    limit: Limit,
+    one_passes_at_ms: u64,
+    whole_at_ms: u64,
+    look_at_ms: u64,
+    pause_ms: u64,
+}
+
+/// How one subject of a request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stand {
+    /// A batch is there.
+    Granted,
+    /// Redis is to be asked.
+    Lacking,
+    /// Redis has said no.
+    Reached(Standing),
+}
+
+/// What is to be done after an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct After {
+    /// When to look at what is left over, if anything is.
+    pub(super) look_at_ms: Option<u64>,
+    /// Whether Redis has lost what it knew of this instance.
+    pub(super) lost: bool,
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self {
+            limits: Vec::new(),
+            turn: 0,
+            views: Vec::new(),
+            batches: VecDeque::new(),
+            returns: Vec::new(),
+            reached: None,
+            most: 1,
+            clock: None,
+            asked: false,
+            ahead: false,
+            waiting: 0,
+            is_watched: false,
+        }
+    }
+}
+
+impl Allowance {
+    /// Goes on with these limits. Where they are others than before, what was granted for those is
+    /// let go of; what passed stays counted.
+    pub(super) fn adopt(&mut self, limits: &[Limit]) {
+        if self.limits == limits {
+            return;
+        }
+        let mut before = mem::take(&mut self.views);
+        for limit in limits {
+            if let Some(view) = self.views.iter_mut().find(|v| v.limit.window == limit.window) {
+                view.limit.max = view.limit.max.min(limit.max);
+                continue;
+            }
+            let known = before.iter().position(|view| view.limit.window == limit.window);
+            let mut view = known.map_or_else(|| View::new(*limit), |at| before.swap_remove(at));
+            view.limit = *limit;
+            view.left = limit.max.get();
+            self.views.push(view);
+        }
+        self.limits = limits.to_vec();
+        self.turn = self.turn.wrapping_add(1);
+        self.let_go();
+    }
+
+    /// How it stands now. What was granted and is past its time is given up.
+    pub(super) fn stand(&mut self, now_ms: u64) -> Stand {
+        self.retire(now_ms);
+        match self.reached {
+            _ if !self.batches.is_empty() => Stand::Granted,
+            Some(reached) if now_ms < reached.one_passes_at_ms => {
+                Stand::Reached(reached.standing(now_ms))
+            }
+            _ => Stand::Lacking,
+        }
+    }
+
+    /// Whether it is time to ask whether the limit is still reached; the next time is later.
+    pub(super) fn looks_again(&mut self, now_ms: u64) -> bool {
+        match &mut self.reached {
+            Some(reached) if reached.look_at_ms <= now_ms => {
+                reached.look_at_ms = now_ms + reached.pause_ms;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Notes that Redis is to be asked; false: that is under way already.
+    pub(super) fn ask(&mut self) -> bool {
+        !mem::replace(&mut self.asked, true)
+    }
+
+    /// A request begins to wait for an answer.
+    pub(super) fn wait(&mut self) {
+        self.waiting += 1;
+    }
+
+    /// A request waits no longer.
+    pub(super) fn wait_no_more(&mut self) {
+        self.waiting = self.waiting.saturating_sub(1);
+    }
+
+    /// Lets one pass that was granted. True: the batch is half used, and Redis is to be asked for the
+    /// next.
+    pub(super) fn take(&mut self) -> bool {
+        let only = self.batches.len() == 1;
+        let batch = self.batches.front_mut().expect("how it stands was asked before");
+        batch.left -= 1;
+        let wants_more = only && batch.left <= batch.of / 2 && !batch.followed;
+        batch.followed |= wants_more;
+        if batch.left == 0 {
+            self.most = self.most.saturating_mul(2).min(MOST);
+            self.batches.pop_front();
+            // Who comes next asks for itself, and is served first.
+            return false;
+        }
+        self.ahead |= wants_more;
+        wants_more
+    }
+
+    /// Lets one pass without a grant.
+    pub(super) fn owe(&mut self, now_ms: u64) {
+        self.views.iter_mut().for_each(|view| view.owed.take(now_ms));
+    }
+
+    /// Whether one more may pass while Redis, which is in reach, is late: of what is left, less what
+    /// the others are likely to have used since the last answer, a part of a part; and one at least.
+    pub(super) fn may_owe(&mut self, live: u32, now_ms: u64) -> Result<(), Standing> {
+        for view in &mut self.views {
+            let left = view.left.saturating_sub(view.used_since(now_ms));
+            let part = (left / LATE_PART / live.max(1)).max(left.min(1));
+            if view.owed.passed(now_ms) >= u64::from(part) {
+                return Err(Standing {
+                    limit: view.limit,
+                    remaining: 0,
+                    retry_after_ms: TRY_AGAIN_MS,
+                    reset_in_ms: view.whole_in_ms(now_ms),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// How each limit stands, as far as is known.
+    pub(super) fn standings(&mut self, now_ms: u64) -> impl Iterator<Item = Standing> {
+        let held: u64 = self.batches.iter().map(|batch| u64::from(batch.left)).sum();
+        self.views.iter_mut().map(move |view| {
+            let left = (u64::from(view.left) + held).saturating_sub(view.owed.passed(now_ms));
+            Standing {
+                limit: view.limit,
+                remaining: u32::try_from(left).unwrap_or(u32::MAX).min(view.limit.max.get()),
+                retry_after_ms: 0,
+                reset_in_ms: view.whole_in_ms(now_ms).max(length_ms(view.limit.window)),
+            }
+        })
+    }
+
+    /// What to ask Redis now. `counted` is all that this instance has counted.
+    pub(super) fn draw(&mut self, subject: Subject, counted: &mut Windows, now_ms: u64) -> Draw {
+        self.retire(now_ms);
+        let wanted = match (self.waiting, mem::take(&mut self.ahead)) {
+            (0, false) => Wanted::Nothing,
+            (0, true) => Wanted::Ahead,
+            (waiting, _) => Wanted::For(waiting),
+        };
+        let windows = self.views.iter_mut().map(|view| {
+            let owed = mem::replace(&mut view.owed, SlidingWindow::new(view.limit.window));
+            view.drawn(owed, counted.find(subject.route(), view.limit), now_ms)
+        });
+        Draw {
+            subject,
+            turn: self.turn,
+            sent_ms: now_ms,
+            not_after_ms: self.clock.and_then(|clock| {
+                now_ms.checked_add_signed(clock).map(|redis_ms| redis_ms + PATIENCE_MS)
+            }),
+            wanted,
+            most: self.most,
+            windows: windows.collect(),
+            returns: mem::take(&mut self.returns),
+        }
+    }
+
+    /// Takes up the answer to a draw.
+    pub(super) fn answered(&mut self, draw: Draw, answer: &Answer, now_ms: u64) -> After {
+        self.asked = false;
+        self.clock = Some(answer.now_ms.cast_signed() - draw.sent_ms.cast_signed());
+        let mut lost = false;
+        match &answer.outcome {
+            Outcome::Stale => self.owe_again(draw),
+            Outcome::Unknown(windows) => {
+                lost = true;
+                if draw.turn == self.turn {
+                    self.let_go();
+                    self.views.iter_mut().zip(windows).for_each(|(v, lost)| v.known &= !lost);
+                }
+                self.owe_again(draw);
+            }
+            // Of limits that are no longer in force, what was granted is let go of.
+            Outcome::Done { .. } if draw.turn != self.turn => {}
+            Outcome::Done { granted, valid_ms, reached, windows } => {
+                let answered = windows.iter().zip(&draw.windows);
+                for (view, ((left, whole_in_ms), drawn)) in self.views.iter_mut().zip(answered) {
+                    view.watch_others(drawn, &draw.returns, *granted, *left, now_ms);
+                    view.known = true;
+                    view.left = *left;
+                    view.whole_at_ms = now_ms + whole_in_ms;
+                }
+                self.reached = reached.and_then(|(place, ms)| self.reached_at(place, ms, now_ms));
+                let left = self.settle(*granted, now_ms);
+                if left > 0 {
+                    self.batches.push_back(Batch {
+                        left,
+                        of: left,
+                        granted_at_ms: answer.now_ms,
+                        until_ms: draw.sent_ms + valid_ms,
+                        // What is there for those who wait tells nothing of those who come.
+                        followed: *valid_ms <= draw.slack_ms(),
+                    });
+                }
+            }
+        }
+        After { look_at_ms: self.look_at_ms(now_ms), lost }
+    }
+
+    /// There was no answer to a draw, and none is to be expected. What it was to give back stays
+    /// counted: it may have been taken.
+    pub(super) fn failed(&mut self, draw: Option<Draw>) {
+        self.asked = false;
+        if let Some(draw) = draw {
+            self.owe_again(draw);
+        }
+    }
+
+    /// Redis has lost what it knew, of all keys.
+    pub(super) fn lost(&mut self) {
+        self.let_go();
+        self.views.iter_mut().for_each(|view| view.known = false);
+    }
+
+    /// What was left at the last answer is not to be relied on: the others have booked since what they
+    /// counted while Redis was away.
+    pub(super) fn mistrust(&mut self) {
+        self.views.iter_mut().for_each(|view| view.left = 0);
+    }
+
+    /// When somebody is to look after what is left over: now, if anything is to be booked or given
+    /// back.
+    pub(super) fn look_at_ms(&mut self, now_ms: u64) -> Option<u64> {
+        self.retire(now_ms);
+        let owes = self.views.iter_mut().any(|view| view.owed.passed(now_ms) > 0);
+        if owes || !self.returns.is_empty() {
+            return Some(now_ms);
+        }
+        self.batches.back().map(|batch| batch.until_ms)
+    }
+
+    /// All that is unused is to be given back.
+    pub(super) fn give_up(&mut self) {
+        self.retire(u64::MAX);
+    }
+
+    /// Whether this instance has counted anything in one of the windows.
+    pub(super) fn has_counted(&self, counted: &mut Windows, subject: Subject, now_ms: u64) -> bool {
+        self.views.iter().any(|view| {
+            let window = counted.find(subject.route(), view.limit);
+            window.is_some_and(|window| !window.is_empty(now_ms))
+        })
+    }
+
+    /// Whether nothing would be forgotten with it.
+    pub(super) fn is_idle(&mut self, now_ms: u64) -> bool {
+        let in_use = self.asked || self.waiting > 0 || self.is_watched;
+        !in_use
+            && self.look_at_ms(now_ms).is_none()
+            && self.views.iter().all(|view| view.whole_at_ms <= now_ms)
+    }
+
+    /// What is past its time is to be given back.
+    fn retire(&mut self, now_ms: u64) {
+        while let Some(batch) = self.batches.pop_front_if(|batch| batch.until_ms <= now_ms) {
+            self.most = (batch.of - batch.left).max(1);
+            self.returns.push((batch.granted_at_ms, batch.left));
+        }
+    }
+
+    /// A grant pays for what passed without one while it was on its way; gives what is left of it.
+    fn settle(&mut self, granted: u32, now_ms: u64) -> u32 {
+        let owed = self.views.iter_mut().map(|view| view.owed.passed(now_ms)).max().unwrap_or(0);
+        let paid = owed.min(granted.into());
+        self.views.iter_mut().for_each(|view| view.owed.forget(paid));
+        granted - paid as u32
+    }
+
+    fn reached_at(&self, place: usize, one_passes_in_ms: u64, now_ms: u64) -> Option<Reached> {
+        let view = self.views.get(place)?;
+        let pause_ms = self.reached.map_or(LOOK_AGAIN_MS, |before| 2 * before.pause_ms);
+        let pause_ms = pause_ms.min(LOOK_AGAIN_AT_MOST_MS);
+        Some(Reached {
+            limit: view.limit,
+            one_passes_at_ms: now_ms + one_passes_in_ms,
+            whole_at_ms: view.whole_at_ms,
+            look_at_ms: now_ms + pause_ms,
+            pause_ms,
+        })
+    }
+
+    /// What a draw was to book is owed as before.
+    fn owe_again(&mut self, draw: Draw) {
+        for drawn in draw.windows {
+            let window = drawn.limit.window;
+            if let Some(view) = self.views.iter_mut().find(|view| view.limit.window == window) {
+                let since = mem::replace(&mut view.owed, drawn.owed);
+                view.owed.append(since);
+            }
+        }
+    }
+
+    /// What Redis granted and said counts no more.
+    fn let_go(&mut self) {
+        self.batches.clear();
+        self.returns.clear();
+        self.reached = None;
+    }
+}
+
+impl View {
+    fn new(limit: Limit) -> Self {
+        Self {
+            limit,
+            known: false,
+            owed: SlidingWindow::new(limit.window),
+            left: limit.max.get(),
+            whole_at_ms: 0,
+            answered_at_ms: 0,
+            others: 0.0,
+        }
+    }
+
+    /// Learns from an answer how fast the others use what is left: what is gone and was not ours.
+    fn watch_others(
+        &mut self,
+        drawn: &Drawn,
+        returns: &[(u64, u32)],
+        granted: u32,
+        left: u32,
+        now_ms: u64,
+    ) {
+        let sum = |pairs: &[(u64, u32)]| pairs.iter().map(|(_, count)| u64::from(*count)).sum();
+        let (booked, returned): (u64, u64) = (sum(&drawn.books), sum(returns));
+        let ours = if drawn.fresh { 0 } else { booked + u64::from(granted) };
+        let used = (u64::from(self.left) + returned).saturating_sub(u64::from(left) + ours);
+        let since_ms = now_ms.saturating_sub(self.answered_at_ms).max(1);
+        if self.answered_at_ms > 0 && !drawn.fresh {
+            // The latest answer counts as much as all before it.
+            self.others = f64::midpoint(self.others, used as f64 / since_ms as f64);
+        }
+        self.answered_at_ms = now_ms;
+    }
+
+    /// What the others may have used since the last answer, at twice their pace.
+    fn used_since(&self, now_ms: u64) -> u32 {
+        let since_ms = now_ms.saturating_sub(self.answered_at_ms);
+        (2.0 * self.others * since_ms as f64).round() as u32
+    }
+
+    /// Where Redis has nothing of this instance, because it is new, has rested or Redis has lost it,
+    /// it is told everything.
+    fn drawn(
+        &self,
+        mut owed: SlidingWindow,
+        counted: Option<&mut SlidingWindow>,
+        now_ms: u64,
+    ) -> Drawn {
+        let mut everything: Vec<(u64, u32)> =
+            counted.map(|window| window.passes(now_ms).collect()).unwrap_or_default();
+        let fresh = !self.known || everything.is_empty();
+        if !fresh {
+            everything = owed.passes(now_ms).collect();
+        }
+        Drawn { limit: self.limit, fresh, books: everything, owed }
+    }
+
+    fn whole_in_ms(&self, now_ms: u64) -> u64 {
+        self.whole_at_ms.saturating_sub(now_ms)
+    }
+}
+
+impl Reached {
+    fn standing(&self, now_ms: u64) -> Standing {
+        Standing {
+            limit: self.limit,
+            remaining: 0,
+            retry_after_ms: self.one_passes_at_ms.saturating_sub(now_ms).max(1),
+            reset_in_ms: self.whole_at_ms.saturating_sub(now_ms),
+        }
+    }
+}
+
+/// This instance's part of a limit: what passes in it while Redis is away.
+pub(super) fn share(limit: Limit, live: u32) -> Limit {
+    let max = NonZeroU32::new(limit.max.get() / live.max(1)).unwrap_or(NonZeroU32::MIN);
+    Limit { max, ..limit }
+}
