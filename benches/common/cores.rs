@@ -14,7 +14,14 @@ pub fn two_cores() -> Result<(usize, usize)> {
 
 /// Keeps this thread, and what it starts from now on, on one core.
 pub fn pin(core: usize) -> Result<()> {
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    sched_setaffinity(None, &cores).context("cannot pin to a core")
+    pin_to(&[core])
+}
+
+/// The same for several cores.
+pub fn pin_to(cores: &[usize]) -> Result<()> {
+    let mut set = CpuSet::new();
+    for core in cores {
+        set.set(*core);
+    }
+    sched_setaffinity(None, &set).context("cannot pin to a core")
 }
