@@ -1,8 +1,9 @@
 //! A stage for fairness: clients and upstream on one core, the gateway on another.
 //!
-//! Clients and upstream spin in one thread, so that no gateway pays for waking them and what is
-//! measured is what the gateway does on its own core, for its worker and its hashing thread
-//! together. Postgres shares the clients' core: it works little, and is elsewhere in earnest.
+//! So what is measured is what the gateway does on its own core, for its worker, its control plane
+//! and its hashing thread together, and not who wakes the clients. With SQLite they have their core
+//! to themselves, and spin, so that nobody pays for waking them. A Postgres shares it with them,
+//! since it is on neither side in earnest; then they sleep, and what it computes is in their times.
 
 use anyhow::Result;
 use keygate::key::hash::Argon2Strength;
@@ -10,7 +11,7 @@ use keygate::key::hash::Argon2Strength;
 use crate::common::cores::{pin, pin_to, two_cores};
 use crate::load::{Clients, Target};
 use crate::site;
-use crate::support::{MintedKey, TestGateway, bulk};
+use crate::support::{Kind, MintedKey, TestGateway, TestStore, bulk};
 
 /// The store, the clients, and who runs where.
 pub struct Stage {
@@ -24,11 +25,15 @@ pub struct Stage {
 
 impl Stage {
     /// Pins the calling thread. `config` is added to the configuration of every gateway.
-    pub fn new(config: &str) -> Result<Self> {
+    pub fn new(kind: Kind, config: &str) -> Result<Self> {
         let (own, its) = two_cores()?;
         pin(own)?;
-        let clients = Clients::new(true)?;
-        let setup = site::setup(site::postgres()?, clients.upstream()?);
+        let (store, spin) = match kind {
+            Kind::Sqlite => (TestStore::sqlite(), true),
+            Kind::Postgres => (site::postgres()?, false),
+        };
+        let clients = Clients::new(spin)?;
+        let setup = site::setup(store, clients.upstream()?);
         let idle = setup.config("[server]\nworkers = 1").config(config).start();
         Ok(Self { clients, idle, own, its })
     }

@@ -17,7 +17,7 @@ use crate::load::Outcome;
 use crate::pinned::{Stage, target};
 use crate::plans::{Steady, any_of, requests, statuses, warm_up};
 use crate::report::{Table, Times, ms, say};
-use crate::support::{TestGateway, bulk};
+use crate::support::{Kind, TestGateway, bulk};
 
 const PER_SECOND: u32 = 2_000;
 const CONNECTIONS: usize = 64;
@@ -28,6 +28,7 @@ const FIRST: Duration = Duration::from_secs(1);
 
 /// How one run is prepared.
 struct Case {
+    kind: Kind,
     hashes: &'static str,
     keys: usize,
     strength: Argon2Strength,
@@ -43,7 +44,7 @@ pub fn run(quick: bool, key_file: bool) -> Result<()> {
          p99 is more than twice that of before, or an answer is not 200\n"
     ));
     let mut table = Table::new([
-        "keys, their hashes, cache key",
+        "keys, their hashes, store, cache key",
         "p50 ms before",
         "p99 ms before",
         "p50 ms, first second",
@@ -64,20 +65,24 @@ pub fn run(quick: bool, key_file: bool) -> Result<()> {
     Ok(())
 }
 
-fn cases(quick: bool, key_file: bool) -> [Case; 2] {
+fn cases(quick: bool, key_file: bool) -> [Case; 3] {
     let (weak, strong) = (bulk::WEAK, Argon2Strength::default());
-    let case = |hashes, keys, strength, seconds| {
+    let case = |kind, hashes, keys, strength, seconds| {
         let (keys, seconds) = if quick { (keys / 10, seconds / 10) } else { (keys, seconds) };
-        Case { hashes, keys, strength, after: Duration::from_secs(seconds), key_file }
+        Case { kind, hashes, keys, strength, after: Duration::from_secs(seconds), key_file }
     };
-    [case("64 KiB, t=1", 10_000, weak, 20), case("19 MiB, t=2", 1_000, strong, 60)]
+    [
+        case(Kind::Postgres, "64 KiB, t=1", 10_000, weak, 20),
+        case(Kind::Sqlite, "64 KiB, t=1", 10_000, weak, 20),
+        case(Kind::Sqlite, "19 MiB, t=2", 1_000, strong, 60),
+    ]
 }
 
 fn measure(case: &Case) -> Result<Vec<String>> {
     let cache_key = cache_key()?;
     let file = cache_key.path().display();
     let config = format!("[cache]\nkey_file = \"{file}\"");
-    let mut stage = Stage::new(if case.key_file { &config } else { "" })?;
+    let mut stage = Stage::new(case.kind, if case.key_file { &config } else { "" })?;
     let requests = requests(&stage.keys(case.keys, case.strength)?);
     let steady = |length| Steady::new(PER_SECOND, length, any_of(requests.clone(), 0));
 
@@ -139,7 +144,7 @@ fn row(
     };
     let key = if case.key_file { "yes" } else { "no" };
     vec![
-        format!("{}, {}, {key}", case.keys, case.hashes),
+        format!("{}, {}, {:?}, {key}", case.keys, case.hashes, case.kind),
         ms(before.percentile(50)),
         ms(before.percentile(99)),
         ms(first.percentile(50)),

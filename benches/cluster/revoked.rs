@@ -67,6 +67,13 @@ fn targets(instances: &[TestGateway]) -> Vec<Target> {
     instances.iter().map(target).collect()
 }
 
+/// A revocation.
+#[derive(Clone, Copy)]
+struct Revoked {
+    begun: Instant,
+    committed: Instant,
+}
+
 /// What the three who work on it share.
 struct Scene<'a> {
     keys: &'a [MintedKey],
@@ -74,8 +81,8 @@ struct Scene<'a> {
     order: Vec<usize>,
     /// The key whose turn it is.
     turn: AtomicUsize,
-    /// When each key's revocation had been committed.
-    revoked: Mutex<Vec<Option<Instant>>>,
+    /// By key, when its revocation was begun and when it had been committed.
+    revoked: Mutex<Vec<Option<Revoked>>>,
     over: AtomicBool,
 }
 
@@ -103,10 +110,11 @@ impl<'a> Scene<'a> {
         for place in &self.order {
             self.turn.store(*place, Ordering::SeqCst);
             thread::sleep(Duration::from_millis(random.random_range(REVOKE)));
+            let begun = Instant::now();
             library.revoke(&site::id(&self.keys[*place]))?;
-            let committed = Instant::now();
+            let done = Revoked { begun, committed: Instant::now() };
             let mut revoked = self.revoked.lock().map_err(|_| anyhow!("the harness has failed"))?;
-            revoked[*place] = Some(committed);
+            revoked[*place] = Some(done);
             drop(revoked);
             // Its requests go on for longer than it is allowed to pass.
             thread::sleep(ALLOWED);
@@ -146,15 +154,17 @@ fn load(
     clients.run(targets, &mut steady.until(&scene.over))
 }
 
-fn report(outcomes: &[Outcome], revoked: &[Option<Instant>], cuts: usize) -> Result<()> {
-    let after =
-        |outcome: &Outcome| Some(outcome.sent.saturating_duration_since(revoked[outcome.tag]?));
+fn report(outcomes: &[Outcome], revoked: &[Option<Revoked>], cuts: usize) -> Result<()> {
+    let after = |outcome: &Outcome| {
+        Some(outcome.sent.saturating_duration_since(revoked[outcome.tag]?.committed))
+    };
     let passed = |outcome: &&Outcome| outcome.status == 200;
     let late: Vec<_> = outcomes.iter().filter(passed).filter_map(after).collect();
     let worst = late.iter().max().copied().unwrap_or_default();
     let beyond = late.iter().filter(|time| **time > ALLOWED).count();
-    let in_time =
-        |outcome: &&Outcome| revoked[outcome.tag].is_none_or(|revoked| outcome.done < revoked);
+    let in_time = |outcome: &&Outcome| {
+        revoked[outcome.tag].is_none_or(|revoked| outcome.done < revoked.begun)
+    };
     let refused = outcomes.iter().filter(in_time).filter(|outcome| outcome.status == 401).count();
     let times: Times = outcomes.iter().map(Outcome::took).collect();
 
