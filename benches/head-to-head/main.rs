@@ -11,6 +11,8 @@
 #![expect(unreachable_pub, reason = "the modules of one program; nothing here is public")]
 
 mod check;
+#[path = "../common/mod.rs"]
+mod common;
 mod keys;
 mod process;
 mod proxies;
@@ -23,6 +25,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser as _;
 
+use crate::common::cores;
 use crate::keys::Keys;
 use crate::process::Running;
 use crate::proxies::{Proxy, Site};
@@ -64,8 +67,8 @@ fn main() -> Result<()> {
         writeln!(stdout(), "head_to_head measures only when it is run by `cargo bench`")?;
         return Ok(());
     }
-    let (load_core, proxy_core) = process::two_cores()?;
-    process::pin(load_core)?;
+    let (load_core, proxy_core) = cores::two_cores()?;
+    cores::pin(load_core)?;
 
     let keys = Keys::mint(flags.keys)?;
     let mut traffic = Traffic::new(flags.mode)?;

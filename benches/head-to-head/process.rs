@@ -11,30 +11,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+use crate::common::cores::pin;
 use crate::proxies::{Prepared, Proxy};
 
 /// How long a proxy may take to accept, and to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A tick of `/proc/PID/stat`: Linux shows user space hundredths of a second on every machine.
 const TICK: Duration = Duration::from_millis(10);
-
-/// The first and the last core that this process may use: one for the load, one for the proxies.
-pub fn two_cores() -> Result<(usize, usize)> {
-    let allowed = sched_getaffinity(None)?;
-    let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
-    let first = cores.next().context("there is a core")?;
-    let last = cores.next_back().context("two cores are needed, one of them for the proxy")?;
-    Ok((first, last))
-}
-
-/// Keeps this thread, and what it starts from now on, on one core.
-pub fn pin(core: usize) -> Result<()> {
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    sched_setaffinity(None, &cores).context("cannot pin to a core")
-}
 
 /// A proxy that accepts connections. Stopped when it is dropped.
 pub struct Running {

@@ -5,29 +5,19 @@
 //! a connection that a proxy closes under load is an error.
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use memchr::memmem;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
-use socket2::{Domain, Protocol, Socket, Type};
 
-/// Bytes of the upstream's answers.
-const BODY: usize = 200;
-/// The largest head or answer that can come.
-const BUFFER: usize = 8 * 1024;
-/// Connections that wait to be accepted: all of a load's may come at once.
-const BACKLOG: i32 = 4_096;
+use crate::common::peer::Peer;
+use crate::common::upstream::Upstream;
+
 /// A proxy that answers nobody for so long has failed.
 const STUCK: Duration = Duration::from_secs(10);
-
-/// Tells the upstream's connections from the clients' in what epoll hands back.
-const UPSTREAM: u64 = 1 << 32;
-const LISTENER: u64 = u64::MAX;
 
 /// How the thread waits for the next event.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -42,11 +32,7 @@ pub enum Mode {
 pub struct Traffic {
     mode: Mode,
     epoll: OwnedFd,
-    listener: TcpListener,
-    upstream: Vec<Option<Peer>>,
-    answer: Vec<u8>,
-    /// The last head that reached the upstream, while somebody wants to know.
-    watched: Option<Vec<u8>>,
+    upstream: Upstream,
 }
 
 /// What came of a load.
@@ -68,12 +54,6 @@ pub struct Exchange {
     pub upstream_saw: Option<String>,
 }
 
-struct Peer {
-    stream: TcpStream,
-    buffer: Box<[u8]>,
-    filled: usize,
-}
-
 struct Client {
     peer: Peer,
     sent: Instant,
@@ -92,32 +72,23 @@ impl Traffic {
     /// Opens the upstream on a free port.
     pub fn new(mode: Mode) -> Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
-        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
-        socket.listen(BACKLOG)?;
-        socket.set_nonblocking(true)?;
-        let listener = TcpListener::from(socket);
-        let token = epoll::EventData::new_u64(LISTENER);
-        epoll::add(&epoll, &listener, token, epoll::EventFlags::IN)?;
-        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length";
-        let answer = format!("{head}: {BODY}\r\n\r\n{}", "x".repeat(BODY)).into_bytes();
-        Ok(Self { mode, epoll, listener, upstream: Vec::new(), answer, watched: None })
+        let upstream = Upstream::new(&epoll)?;
+        Ok(Self { mode, epoll, upstream })
     }
 
     /// Where the upstream listens.
     pub fn upstream(&self) -> Result<SocketAddr> {
-        Ok(self.listener.local_addr()?)
+        self.upstream.address()
     }
 
     /// Sends one request and says what came of it at both ends.
     pub fn ask(&mut self, to: SocketAddr, request: &[u8]) -> Result<Exchange> {
-        self.watched = Some(Vec::new());
+        self.upstream.watch();
         let mut once = Some(request);
         let load = self.run(to, 1, || once.take())?;
-        let seen = self.watched.take().unwrap_or_default();
         Ok(Exchange {
             status: load.others.keys().next().copied().unwrap_or(200),
-            upstream_saw: (!seen.is_empty()).then(|| String::from_utf8_lossy(&seen).into_owned()),
+            upstream_saw: self.upstream.seen(),
         })
     }
 
@@ -132,7 +103,7 @@ impl Traffic {
         let mut clients = Vec::with_capacity(connections as usize);
         for index in 0..u64::from(connections) {
             let peer = Peer::new(TcpStream::connect(to).context("cannot connect")?)?;
-            self.register(&peer, index)?;
+            peer.register(&self.epoll, index)?;
             clients.push(Client { peer, sent: Instant::now() });
         }
         let begun = Instant::now();
@@ -155,8 +126,9 @@ impl Traffic {
             }
             for event in events.drain(..) {
                 match event.data.u64() {
-                    LISTENER => self.accept()?,
-                    token if token & UPSTREAM != 0 => self.serve((token ^ UPSTREAM) as usize)?,
+                    token if Upstream::owns(token) => {
+                        self.upstream.handle(&self.epoll, token)?;
+                    }
                     token => {
                         let client = &mut clients[token as usize];
                         if let Some(status) = client.receive()? {
@@ -181,49 +153,6 @@ impl Traffic {
             Err(error) if error != rustix::io::Errno::INTR => Err(error.into()),
             _ => Ok(()),
         }
-    }
-
-    fn register(&self, peer: &Peer, token: u64) -> Result<()> {
-        let token = epoll::EventData::new_u64(token);
-        Ok(epoll::add(&self.epoll, &peer.stream, token, epoll::EventFlags::IN)?)
-    }
-
-    fn accept(&mut self) -> Result<()> {
-        loop {
-            let stream = match self.listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error.into()),
-            };
-            let peer = Peer::new(stream)?;
-            let free = self.upstream.iter().position(Option::is_none);
-            let index = free.unwrap_or_else(|| {
-                self.upstream.push(None);
-                self.upstream.len() - 1
-            });
-            self.register(&peer, index as u64 | UPSTREAM)?;
-            self.upstream[index] = Some(peer);
-        }
-    }
-
-    /// Answers every whole head that has come over one of the upstream's connections.
-    fn serve(&mut self, index: usize) -> Result<()> {
-        let Some(peer) = &mut self.upstream[index] else {
-            return Ok(());
-        };
-        if !peer.read()? {
-            self.upstream[index] = None;
-            return Ok(());
-        }
-        while let Some(end) = memmem::find(peer.received(), b"\r\n\r\n") {
-            let length = end + 4;
-            if let Some(watched) = &mut self.watched {
-                peer.received()[..length].clone_into(watched);
-            }
-            peer.consume(length);
-            peer.write(&self.answer)?;
-        }
-        Ok(())
     }
 }
 
@@ -251,67 +180,6 @@ impl Client {
     /// The status of the answer, once it is here as a whole.
     fn receive(&mut self) -> Result<Option<u16>> {
         ensure!(self.peer.read()?, "the proxy closed a connection");
-        let Some((status, length)) = parse_answer(self.peer.received())? else {
-            return Ok(None);
-        };
-        ensure!(length == self.peer.filled, "more came than one answer");
-        self.peer.consume(length);
-        Ok(Some(status))
-    }
-}
-
-/// Status and length of the whole answer, if it is here. A 200 must carry the upstream's body.
-fn parse_answer(bytes: &[u8]) -> Result<Option<(u16, usize)>> {
-    let mut headers = [httparse::EMPTY_HEADER; 48];
-    let mut answer = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(head) = answer.parse(bytes)? else {
-        return Ok(None);
-    };
-    let status = answer.code.context("a whole head has a status")?;
-    let length = answer.headers.iter().find(|h| h.name.eq_ignore_ascii_case("content-length"));
-    let length = length.context("an answer without Content-Length")?.value;
-    let length: usize = std::str::from_utf8(length)?.parse()?;
-    ensure!(status != 200 || length == BODY, "a body of {length} bytes instead of {BODY}");
-    Ok((bytes.len() >= head + length).then_some((status, head + length)))
-}
-
-impl Peer {
-    fn new(stream: TcpStream) -> Result<Self> {
-        stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: vec![0; BUFFER].into(), filled: 0 })
-    }
-
-    fn received(&self) -> &[u8] {
-        &self.buffer[..self.filled]
-    }
-
-    fn consume(&mut self, length: usize) {
-        self.buffer.copy_within(length..self.filled, 0);
-        self.filled -= length;
-    }
-
-    /// Takes in what has come; whether the other side is still there.
-    fn read(&mut self) -> Result<bool> {
-        ensure!(self.filled < BUFFER, "more than {BUFFER} bytes came at once");
-        match self.stream.read(&mut self.buffer[self.filled..]) {
-            Ok(0) => Ok(false),
-            Ok(length) => {
-                self.filled += length;
-                Ok(true)
-            }
-            Err(error) => match error.kind() {
-                ErrorKind::WouldBlock | ErrorKind::Interrupted => Ok(true),
-                ErrorKind::ConnectionReset => Ok(false),
-                _ => Err(error.into()),
-            },
-        }
-    }
-
-    /// Writes at one go: with one message under way a socket always has room for it.
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let written = self.stream.write(bytes)?;
-        ensure!(written == bytes.len(), "only {written} of {} bytes were taken", bytes.len());
-        Ok(())
+        Ok(self.peer.take_answer()?.map(|answer| answer.status))
     }
 }

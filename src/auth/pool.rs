@@ -129,6 +129,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn those_who_wait_are_answered_in_their_order() {
+        let pool = pool();
+        let (phc, id) = (phc("right", 1024), "AAAAAAAA".parse().unwrap());
+        let answered = Mutex::new(Vec::new());
+        let ask = async |number: u32| {
+            assert!(pool.verify(b"right", &phc, id).await.unwrap());
+            answered.lock().unwrap().push(number);
+        };
+        futures_util::future::join_all((0..64).map(ask)).await;
+        assert!(answered.into_inner().unwrap().is_sorted());
+    }
+
+    #[tokio::test]
     async fn a_broken_hash_in_the_store_is_an_error() {
         let pool = pool();
         let outcome = pool.verify(b"x", "nonsense", "AAAAAAAA".parse().unwrap()).await;

@@ -1,14 +1,17 @@
 //! Guessing: what a flood of wrong secrets costs.
 
+use keygate::key::hash::Argon2Strength;
 use tokio::time::Instant;
 
 use super::{OPEN, open};
-use crate::support::bulk::{unknown_secret, wrong_secret};
+use crate::support::bulk::{insert_hashed, unknown_secret, wrong_secret};
 use crate::support::load::{Load, get, send_all, tally};
 use crate::support::{Origin, TestGateway, TestStore};
 
 const REQUESTS: usize = 20_000;
 const CONNECTIONS: usize = 8;
+/// Keys that are first used at once: more than twice what may wait for Argon2.
+const FIRST_USES: usize = 600;
 /// Statements that the store may be sent in a second, whatever comes in.
 const QUERIES_PER_SECOND: u64 = 100;
 
@@ -92,4 +95,31 @@ fn many_first_uses_of_one_secret_at_once_cost_one_argon2_run() {
     let answers = send_all(gateway.address(), 32, 32, |_| get("/a", key.secret()));
     assert_eq!(tally(&answers), [(200, 32)].into());
     assert_eq!(gateway.metrics().total("keygate_argon2_runs_total"), 1);
+}
+
+#[test]
+fn first_uses_that_find_the_queue_full_are_told_to_come_again_and_known_keys_go_on() {
+    let origin = Origin::start();
+    let gateway = open(&origin);
+    let known = gateway.key("--name known");
+    assert_eq!(gateway.curl("/a").bearer(&known).send().status, 200);
+    // Slow enough that the queue fills faster than it empties.
+    let strength = Argon2Strength { memory_kib: 8 * 1024, iterations: 1, parallelism: 1 };
+    let cold = insert_hashed(gateway.store(), FIRST_USES, strength, |_, _| {});
+    let load = Load::start(gateway.address(), vec![get("/a", known.secret())]);
+
+    let request = |n: usize| get("/a", cold[n].secret());
+    let answers = send_all(gateway.address(), FIRST_USES, FIRST_USES, request);
+
+    let (let_in, told): (Vec<_>, Vec<_>) = answers.iter().partition(|a| a.status == 200);
+    assert!(!let_in.is_empty() && !told.is_empty(), "{:?}", tally(&answers));
+    for answer in &told {
+        answer.is_refusal(503, "unavailable", "Temporarily unavailable");
+        assert!(answer.number("retry-after") >= 1, "{answer:?}");
+    }
+    let metrics = gateway.metrics();
+    let overloaded = metrics.matching("keygate_refusals_total", &["reason=\"overloaded\""]);
+    assert_eq!(overloaded, told.len() as u64);
+    assert_eq!(metrics.total("keygate_argon2_runs_total"), 1 + let_in.len() as u64);
+    assert!(load.stop().keys().eq([&200]));
 }

@@ -1,6 +1,7 @@
 //! Many keys at once, written to the store by the library, and secrets that are no key's.
 
 use std::sync::Arc;
+use std::thread;
 
 use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
@@ -12,21 +13,33 @@ use keygate::store::{self, Store};
 
 use super::{MintedKey, TestStore, block_on};
 
-const WEAK: Argon2Strength = Argon2Strength { memory_kib: 64, iterations: 1, parallelism: 1 };
+/// A hash that costs next to nothing.
+pub(crate) const WEAK: Argon2Strength =
+    Argon2Strength { memory_kib: 64, iterations: 1, parallelism: 1 };
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// Characters of a secret's checksum.
 const CHECKSUM: usize = 6;
 /// Keys that are written at once.
 const AT_ONCE: usize = 8;
 
-/// Writes so many keys with the scope `agents:read` to a migrated store, each changed by `alter`
-/// as its place asks for.
+/// Writes so many keys with the scope `agents:read` and weak hashes to a migrated store, each
+/// changed by `alter` as its place asks for.
 pub(crate) fn insert(
     to: &TestStore,
     count: usize,
-    alter: impl Fn(usize, &mut Key),
+    alter: impl Fn(usize, &mut Key) + Sync,
 ) -> Vec<MintedKey> {
-    let made: Vec<_> = (0..count).map(|place| make(place, &alter)).collect();
+    insert_hashed(to, count, WEAK, alter)
+}
+
+/// The same with hashes of that strength, made on all cores.
+pub(crate) fn insert_hashed(
+    to: &TestStore,
+    count: usize,
+    strength: Argon2Strength,
+    alter: impl Fn(usize, &mut Key) + Sync,
+) -> Vec<MintedKey> {
+    let made = make_all(count, strength, &alter);
     block_on(async {
         let store = open(to).await;
         let write = async |(key, secret, _): &(Key, Secret, SecretText)| {
@@ -74,7 +87,8 @@ fn checksum(text: &str) -> String {
     digits.into_iter().rev().collect()
 }
 
-async fn open(to: &TestStore) -> Arc<dyn Store> {
+/// The store by the library.
+pub(crate) async fn open(to: &TestStore) -> Arc<dyn Store> {
     let url = to.url();
     let location = match url.strip_prefix("sqlite://") {
         Some(path) => StoreLocation::Sqlite(path.into()),
@@ -83,7 +97,29 @@ async fn open(to: &TestStore) -> Arc<dyn Store> {
     store::open(&location).await.expect("the store is in reach")
 }
 
-fn make(place: usize, alter: &impl Fn(usize, &mut Key)) -> (Key, Secret, SecretText) {
+fn make_all(
+    count: usize,
+    strength: Argon2Strength,
+    alter: &(impl Fn(usize, &mut Key) + Sync),
+) -> Vec<(Key, Secret, SecretText)> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let places: Vec<usize> = (0..count).collect();
+    thread::scope(|scope| {
+        let shares = places.chunks(count.div_ceil(cores).max(1));
+        let make_share = |share: &'_ [usize]| -> Vec<_> {
+            share.iter().map(|place| make(*place, strength, alter)).collect()
+        };
+        let makers: Vec<_> = shares.map(|share| scope.spawn(move || make_share(share))).collect();
+        makers.into_iter().flat_map(|maker| maker.join().expect("no hash fails")).collect()
+    })
+}
+
+/// A key with its first secret, not written anywhere yet.
+pub(crate) fn make(
+    place: usize,
+    strength: Argon2Strength,
+    alter: &impl Fn(usize, &mut Key),
+) -> (Key, Secret, SecretText) {
     let owner = OwnerId::from_text("default");
     let mut key = Key {
         scopes: vec!["agents:read".to_owned()],
@@ -91,7 +127,7 @@ fn make(place: usize, alter: &impl Fn(usize, &mut Key)) -> (Key, Secret, SecretT
     };
     alter(place, &mut key);
     let minted = mint(key.environment);
-    let phc = WEAK.hash(&minted.text).expect("weak settings are settings");
+    let phc = strength.hash(&minted.text).expect("the strength is one");
     let secret = Secret::new(minted.id, minted.hint, phc, made_at());
     (key, secret, minted.text)
 }

@@ -171,7 +171,12 @@ impl TestGateway {
 
     /// The most memory that the process ever had, in KiB.
     pub(crate) fn peak_memory_kib(&self) -> u64 {
-        self.process.peak_memory_kib()
+        self.process().peak_memory_kib()
+    }
+
+    /// The process itself.
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
     }
 
     /// The access log so far.

@@ -55,9 +55,14 @@ impl Process {
         self.err.wait_for_end();
     }
 
+    /// Its number with the system.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The most memory it ever had, in KiB.
     pub(crate) fn peak_memory_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()));
         let status = status.expect("the process runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
@@ -70,7 +75,7 @@ impl Process {
     }
 
     fn pid(&self) -> Pid {
-        let id = i32::try_from(self.child.id()).expect("a process id is an i32");
+        let id = i32::try_from(self.id()).expect("a process id is an i32");
         Pid::from_raw(id).expect("a child's id is not 0")
     }
 }

@@ -1,0 +1,158 @@
+//! Known keys on an instance that has just been started in another's place.
+//!
+//! The first instance knows every key; it is ended with SIGTERM, one more is started, and the same
+//! load goes on there. See [`crate::pinned`] for what runs where.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, ensure};
+use keygate::key::hash::Argon2Strength;
+use rustix::process::Signal;
+use tempfile::NamedTempFile;
+
+use crate::load::Outcome;
+use crate::pinned::{Stage, target};
+use crate::plans::{Steady, any_of, requests, statuses, warm_up};
+use crate::report::{Table, Times, ms, say};
+use crate::support::{Kind, TestGateway, bulk};
+
+const PER_SECOND: u32 = 2_000;
+const CONNECTIONS: usize = 64;
+/// The load on the instance that knows every key.
+const BEFORE: Duration = Duration::from_secs(5);
+/// What the promise is about.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// How one run is prepared.
+struct Case {
+    kind: Kind,
+    hashes: &'static str,
+    keys: usize,
+    strength: Argon2Strength,
+    /// How long the load goes on after the restart.
+    after: Duration,
+    key_file: bool,
+}
+
+/// Measures and prints. With `key_file` also with `cache.key_file`.
+pub fn run(quick: bool, key_file: bool) -> Result<()> {
+    say(&format!(
+        "\nrestart: known keys at random at {PER_SECOND} requests/s; a second is worse where its \
+         p99 is more than twice that of before, or an answer is not 200\n"
+    ));
+    let mut table = Table::new([
+        "keys, their hashes, store, cache key",
+        "p50 ms before",
+        "p99 ms before",
+        "p50 ms, first second",
+        "p99 ms, first second",
+        "max ms, first second",
+        "Argon2 runs, first second",
+        "Argon2 runs in all",
+        "seconds worse",
+        "answers after",
+    ]);
+    let with_key: &[bool] = if key_file { &[false, true] } else { &[false] };
+    for key_file in with_key {
+        for case in cases(quick, *key_file) {
+            table.row(measure(&case)?);
+        }
+    }
+    say(&table.to_string());
+    Ok(())
+}
+
+fn cases(quick: bool, key_file: bool) -> [Case; 3] {
+    let (weak, strong) = (bulk::WEAK, Argon2Strength::default());
+    let case = |kind, hashes, keys, strength, seconds| {
+        let (keys, seconds) = if quick { (keys / 10, seconds / 10) } else { (keys, seconds) };
+        Case { kind, hashes, keys, strength, after: Duration::from_secs(seconds), key_file }
+    };
+    [
+        case(Kind::Postgres, "64 KiB, t=1", 10_000, weak, 20),
+        case(Kind::Sqlite, "64 KiB, t=1", 10_000, weak, 20),
+        case(Kind::Sqlite, "19 MiB, t=2", 1_000, strong, 60),
+    ]
+}
+
+fn measure(case: &Case) -> Result<Vec<String>> {
+    let cache_key = cache_key()?;
+    let file = cache_key.path().display();
+    let config = format!("[cache]\nkey_file = \"{file}\"");
+    let mut stage = Stage::new(case.kind, if case.key_file { &config } else { "" })?;
+    let requests = requests(&stage.keys(case.keys, case.strength)?);
+    let steady = |length| Steady::new(PER_SECOND, length, any_of(requests.clone(), 0));
+
+    let old = stage.gateway()?;
+    warm_up(&mut stage.clients, target(&old, CONNECTIONS), &requests)?;
+    let before = stage.clients.run(&[target(&old, CONNECTIONS)], &mut steady(BEFORE))?;
+    let statuses_before = statuses(&before);
+    ensure!(statuses_before.keys().eq([&200]), "known keys got {statuses_before:?}");
+    end(old)?;
+
+    let new = stage.gateway()?;
+    let begun = Instant::now();
+    let (after, runs) = thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            thread::sleep(FIRST);
+            argon2_runs(&new)
+        });
+        let after = stage.clients.run(&[target(&new, CONNECTIONS)], &mut steady(case.after));
+        (after, reader.join())
+    });
+    let (after, runs) = (after?, runs.map_err(|_| anyhow!("the metrics could not be read"))?);
+    Ok(row(case, &before, &after, begun, [runs, argon2_runs(&new)]))
+}
+
+/// As an operator would make it.
+fn cache_key() -> Result<NamedTempFile> {
+    let mut file = NamedTempFile::new()?;
+    write!(file, "{}", bulk::unknown_secret().expose())?;
+    Ok(file)
+}
+
+fn end(mut gateway: TestGateway) -> Result<()> {
+    gateway.signal(Signal::TERM);
+    ensure!(gateway.wait().success(), "the gateway did not end well");
+    Ok(())
+}
+
+fn argon2_runs(gateway: &TestGateway) -> u64 {
+    gateway.metrics().total("keygate_argon2_runs_total")
+}
+
+fn row(
+    case: &Case,
+    before: &[Outcome],
+    after: &[Outcome],
+    begun: Instant,
+    [first_runs, runs]: [u64; 2],
+) -> Vec<String> {
+    let times = |outcomes: &[&Outcome]| outcomes.iter().map(|it| it.took()).collect::<Times>();
+    let mut seconds = BTreeMap::<u64, Vec<&Outcome>>::new();
+    for outcome in after {
+        seconds.entry((outcome.due - begun).as_secs()).or_default().push(outcome);
+    }
+    let before: Times = before.iter().map(Outcome::took).collect();
+    let first = times(&seconds[&0]);
+    let worse = |second: &&Vec<&Outcome>| {
+        times(second).percentile(99) > before.percentile(99) * 2
+            || second.iter().any(|outcome| outcome.status != 200)
+    };
+    let key = if case.key_file { "yes" } else { "no" };
+    vec![
+        format!("{}, {}, {:?}, {key}", case.keys, case.hashes, case.kind),
+        ms(before.percentile(50)),
+        ms(before.percentile(99)),
+        ms(first.percentile(50)),
+        ms(first.percentile(99)),
+        ms(first.max()),
+        first_runs.to_string(),
+        runs.to_string(),
+        format!("{} of {}", seconds.values().filter(worse).count(), seconds.len()),
+        format!("{:?}", statuses(after)),
+    ]
+}
