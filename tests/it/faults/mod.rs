@@ -1,6 +1,7 @@
 //! Faults made on purpose, each with what was promised for it: the store gone, frozen, cut off;
 //! instances killed; the clock moved.
 
+mod both;
 mod clock;
 mod instances;
 mod links;

@@ -69,11 +69,6 @@ impl Process {
         number.expect("the system knows its memory")
     }
 
-    /// Its id.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     fn pid(&self) -> Pid {
         let id = i32::try_from(self.id()).expect("a process id is an i32");
         Pid::from_raw(id).expect("a child's id is not 0")
