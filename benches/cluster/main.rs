@@ -15,6 +15,7 @@ mod cold_flood;
 mod common;
 mod cpu;
 mod load;
+mod outages;
 mod pinned;
 mod plans;
 mod report;
@@ -66,6 +67,8 @@ enum Measurement {
     ColdFlood,
     /// 10,000 known keys on an instance that has just been started.
     Restart,
+    /// Postgres and Redis away for a minute each, in every order.
+    Outages,
 }
 
 impl Measurement {
@@ -76,6 +79,7 @@ impl Measurement {
             Self::ChangeCost => change_cost::run(flags.quick),
             Self::ColdFlood => cold_flood::run(flags.quick),
             Self::Restart => restart::run(flags.quick, flags.key_file),
+            Self::Outages => outages::run(flags.quick),
         }
     }
 }
