@@ -1,7 +1,8 @@
 //! Three instances, keys made, changed and revoked: time from the commit until all answer rightly.
 //!
-//! All three are asked without pause on connections of their own, from before the change until
-//! each answers as it must. The machine is busy with that, which is what a change has to get past.
+//! All three are asked twice a millisecond on connections of their own, from before the change
+//! until each answers as it must. Without any pause the clients would keep every core busy, and
+//! what is measured would be how long Postgres waits for one.
 
 use std::sync::Barrier;
 use std::thread;
@@ -19,6 +20,8 @@ use crate::support::{Origin, TestGateway, Wire, bulk};
 
 const INSTANCES: usize = 3;
 const ROUNDS: usize = 50;
+/// Between an answer and the next question.
+const PAUSE: Duration = Duration::from_micros(500);
 /// A change that is not in force by then never will be.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -81,6 +84,7 @@ fn until_all_answer(
                 status if status != before => return Err(anyhow!("{status} in between")),
                 _ => ensure!(Instant::now() < end, "still {before} after {PATIENCE:?}"),
             }
+            thread::sleep(PAUSE);
         }
     };
     thread::scope(|scope| {
@@ -101,7 +105,7 @@ fn until_all_answer(
 fn report(rounds: usize, times: [Vec<Duration>; 4]) {
     say(&format!(
         "\nchanges: {INSTANCES} instances on one Postgres, {rounds} rounds; from a change's commit \
-         until all of them, asked without pause, answer rightly\n"
+         until all of them, asked twice a millisecond, answer rightly\n"
     ));
     let mut table = Table::new(["change", "p50 ms", "p99 ms", "max ms", "count"]);
     let names = [

@@ -18,15 +18,16 @@ use crate::support::{Kind, bulk};
 
 const KNOWN: usize = 64;
 const COLD: usize = 2_000;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 const PER_SECOND: u32 = 2_000;
 const CONNECTIONS: usize = 64;
-/// How long known keys are alone, and how long the flood is measured.
-const ALONE: Duration = Duration::from_secs(5);
-const FLOOD: Duration = Duration::from_secs(10);
-/// In the first round the flood goes on until all were let in.
-const TO_THE_END: Duration = Duration::from_mins(3);
+/// How long known keys are alone.
+const ALONE: Duration = Duration::from_secs(10);
+/// All must be let in by then; that is when a flood is over.
+const PATIENCE: Duration = Duration::from_mins(3);
 const FOR_EVER: Duration = Duration::from_hours(1);
+/// The moment in which all of the flood comes in.
+const FIRST: Duration = Duration::from_secs(1);
 
 /// Measures and prints.
 pub fn run(quick: bool) -> Result<()> {
@@ -35,9 +36,8 @@ pub fn run(quick: bool) -> Result<()> {
     let known = requests(&stage.keys(KNOWN, bulk::WEAK)?);
     let cold = requests(&stage.keys(cold, Argon2Strength::default())?);
     let mut done = Vec::new();
-    for round in 0..rounds {
-        let flood = if round == 0 { TO_THE_END } else { FLOOD };
-        done.push(Round::measure(&mut stage, &known, &cold, flood)?);
+    for _ in 0..rounds {
+        done.push(Round::measure(&mut stage, &known, &cold)?);
     }
     report_known(&done, cold.len());
     report_cold(&done)
@@ -46,6 +46,7 @@ pub fn run(quick: bool) -> Result<()> {
 struct Round {
     alone: Times,
     flooded: Times,
+    first_second: Times,
     /// What became of the first uses, and when the flood began.
     cold: Vec<Outcome>,
     begun: Instant,
@@ -53,23 +54,19 @@ struct Round {
 }
 
 impl Round {
-    fn measure(
-        stage: &mut Stage,
-        known: &Requests,
-        cold: &Requests,
-        flood: Duration,
-    ) -> Result<Self> {
+    fn measure(stage: &mut Stage, known: &Requests, cold: &Requests) -> Result<Self> {
         let gateway = stage.gateway()?;
         let (few, many) = (target(&gateway, CONNECTIONS), target(&gateway, cold.len()));
         warm_up(&mut stage.clients, few, known)?;
         let steady = |length| Steady::new(PER_SECOND, length, any_of(known.clone(), 0));
 
-        let alone = stage.clients.run(&[few], &mut steady(ALONE))?;
+        let alone = stage.clients.run(&[few], || steady(ALONE))?;
         let before = gateway.metrics().total("keygate_argon2_runs_total");
-        let begun = Instant::now();
-        let flood = Insistent::new(cold.clone(), 1, known.len(), flood);
-        let mut plan = During { plan: steady(FOR_EVER), flood };
-        let all = stage.clients.run(&[few, many], &mut plan)?;
+        let flood = || {
+            let flood = Insistent::new(cold.clone(), 1, known.len(), PATIENCE);
+            During { plan: steady(FOR_EVER), flood }
+        };
+        let all = stage.clients.run(&[few, many], flood)?;
         let runs = gateway.metrics().total("keygate_argon2_runs_total") - before;
 
         let (flooded, cold): (Vec<_>, Vec<_>) =
@@ -78,8 +75,14 @@ impl Round {
             let statuses = statuses(outcomes);
             ensure!(statuses.keys().eq([&200]), "known keys were answered with {statuses:?}");
         }
-        let times = |outcomes: Vec<Outcome>| outcomes.iter().map(Outcome::took).collect();
-        Ok(Self { alone: times(alone), flooded: times(flooded), cold, begun, runs })
+        let let_in = cold.iter().filter(|outcome| outcome.status == 200).count();
+        ensure!(let_in == many.connections, "only {let_in} were let in within {PATIENCE:?}");
+        let begun = cold.iter().map(|outcome| outcome.due).min().unwrap_or_else(Instant::now);
+        let first = flooded.iter().filter(|outcome| outcome.due < begun + FIRST);
+        let first_second = first.map(Outcome::took).collect();
+        let times = |outcomes: &[Outcome]| outcomes.iter().map(Outcome::took).collect();
+        let (alone, flooded) = (times(&alone), times(&flooded));
+        Ok(Self { alone, flooded, first_second, cold, begun, runs })
     }
 }
 
@@ -101,6 +104,7 @@ fn report_known(rounds: &[Round], cold: usize) {
     };
     row("alone", |round| &round.alone);
     row("in the flood", |round| &round.flooded);
+    row("in its first second", |round| &round.first_second);
     say(&table.to_string());
     let ratio = |round: &Round, percent| {
         let [flooded, alone] = [&round.flooded, &round.alone].map(|it| it.percentile(percent));
@@ -124,12 +128,11 @@ fn report_cold(rounds: &[Round]) -> Result<()> {
     let told = |status| all().filter(move |outcome| outcome.status == status);
     row("200, from the attempt that was let in", told(200).map(Outcome::took).collect());
     row("503, until told to come again", told(503).map(Outcome::took).collect());
-    let first = &rounds[0];
-    let whole = first.cold.iter().filter(|outcome| outcome.status == 200);
-    row(
-        "200, from the first attempt (first round)",
-        whole.map(|it| it.done - first.begun).collect(),
-    );
+    let since = |round: &Round| {
+        let let_in = round.cold.iter().filter(|outcome| outcome.status == 200);
+        let_in.map(|outcome| outcome.done - round.begun).collect::<Vec<_>>()
+    };
+    row("200, from the flood's beginning", rounds.iter().flat_map(since).collect());
     say(&format!("\n{table}"));
     say(&format!("answers to first uses: {:?}", statuses(all())));
     let runs = rounds.iter().map(|round| round.runs).sum::<u64>();

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -18,6 +19,8 @@ use crate::common::upstream::Upstream;
 
 /// Nothing answered for so long, the gateway has failed.
 const STUCK: Duration = Duration::from_secs(30);
+/// From connecting to the first request, so that the gateway has accepted what is there.
+const SETTLE: Duration = Duration::from_millis(200);
 /// The longest sleep, for what no event tells of.
 const NAP: Duration = Duration::from_millis(50);
 
@@ -98,9 +101,16 @@ impl Clients {
         self.upstream.address()
     }
 
-    /// Sends what the plan says until nothing is due and everything is answered.
-    pub fn run(&mut self, targets: &[Target], plan: &mut dyn Plan) -> Result<Vec<Outcome>> {
+    /// Connects, makes the plan, and sends what it says until nothing is due and everything is
+    /// answered.
+    pub fn run<P: Plan>(
+        &mut self,
+        targets: &[Target],
+        plan: impl FnOnce() -> P,
+    ) -> Result<Vec<Outcome>> {
         let mut run = Run::new(&self.epoll, targets)?;
+        thread::sleep(SETTLE);
+        let plan = &mut plan();
         let mut events = Vec::with_capacity(256);
         let mut last = Instant::now();
         while run.send_what_is_due(plan) {

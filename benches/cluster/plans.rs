@@ -30,8 +30,8 @@ pub fn random() -> StdRng {
 
 /// Uses each key once, so that the gateway knows it.
 pub fn warm_up(clients: &mut Clients, target: Target, requests: &Requests) -> Result<()> {
-    let mut plan = Each { left: requests.clone(), now: Instant::now() };
-    let outcomes = clients.run(&[Target { connections: 8, ..target }], &mut plan)?;
+    let each = || Each { left: requests.clone(), now: Instant::now() };
+    let outcomes = clients.run(&[Target { connections: 8, ..target }], each)?;
     let statuses = statuses(&outcomes);
     ensure!(statuses.keys().eq([&200]), "the warm-up was answered with {statuses:?}");
     Ok(())

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -88,23 +89,30 @@ fn measure(case: &Case) -> Result<Vec<String>> {
 
     let old = stage.gateway()?;
     warm_up(&mut stage.clients, target(&old, CONNECTIONS), &requests)?;
-    let before = stage.clients.run(&[target(&old, CONNECTIONS)], &mut steady(BEFORE))?;
+    let before = stage.clients.run(&[target(&old, CONNECTIONS)], || steady(BEFORE))?;
     let statuses_before = statuses(&before);
     ensure!(statuses_before.keys().eq([&200]), "known keys got {statuses_before:?}");
     end(old)?;
 
     let new = stage.gateway()?;
-    let begun = Instant::now();
-    let (after, runs) = thread::scope(|scope| {
-        let reader = scope.spawn(|| {
+    let (start, started) = mpsc::channel();
+    let (after, first_runs) = thread::scope(|scope| {
+        let new = &new;
+        let reader = scope.spawn(move || {
+            let _ = started.recv();
             thread::sleep(FIRST);
-            argon2_runs(&new)
+            argon2_runs(new)
         });
-        let after = stage.clients.run(&[target(&new, CONNECTIONS)], &mut steady(case.after));
+        let begin = || {
+            let _ = start.send(());
+            steady(case.after)
+        };
+        let after = stage.clients.run(&[target(new, CONNECTIONS)], begin);
+        drop(start);
         (after, reader.join())
     });
-    let (after, runs) = (after?, runs.map_err(|_| anyhow!("the metrics could not be read"))?);
-    Ok(row(case, &before, &after, begun, [runs, argon2_runs(&new)]))
+    let first_runs = first_runs.map_err(|_| anyhow!("the metrics could not be read"))?;
+    Ok(row(case, &before, &after?, [first_runs, argon2_runs(&new)]))
 }
 
 /// As an operator would make it.
@@ -128,10 +136,10 @@ fn row(
     case: &Case,
     before: &[Outcome],
     after: &[Outcome],
-    begun: Instant,
     [first_runs, runs]: [u64; 2],
 ) -> Vec<String> {
     let times = |outcomes: &[&Outcome]| outcomes.iter().map(|it| it.took()).collect::<Times>();
+    let begun = after.iter().map(|outcome| outcome.due).min().unwrap_or_else(Instant::now);
     let mut seconds = BTreeMap::<u64, Vec<&Outcome>>::new();
     for outcome in after {
         seconds.entry((outcome.due - begun).as_secs()).or_default().push(outcome);

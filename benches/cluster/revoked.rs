@@ -150,8 +150,8 @@ fn load(
         let place = if (number / targets.len()).is_multiple_of(2) { turn } else { any };
         (number % targets.len(), place, Rc::clone(&requests[place]))
     };
-    let steady = Steady::new(PER_SECOND, Duration::from_hours(1), choose);
-    clients.run(targets, &mut steady.until(&scene.over))
+    let steady = || Steady::new(PER_SECOND, Duration::from_hours(1), choose).until(&scene.over);
+    clients.run(targets, steady)
 }
 
 fn report(outcomes: &[Outcome], revoked: &[Option<Revoked>], cuts: usize) -> Result<()> {
