@@ -11,7 +11,7 @@ use tungstenite::{Message, WebSocket};
 
 use super::OPEN;
 use crate::support::Kind::{self, Postgres, Sqlite};
-use crate::support::endless::{Chat, Endless, FIRST_EVENT};
+use crate::support::endless::{Chat, Endless, FIRST_EVENT, FLOOD};
 use crate::support::ends::{End, in_time};
 use crate::support::load::get;
 use crate::support::message::Framing;
@@ -227,6 +227,19 @@ fn a_client_that_takes_nothing_is_given_nothing_more() {
         let after: Duration = ended.elapsed();
         drop(cut);
         Some(after)
+    });
+}
+
+#[test]
+fn an_upstream_is_told_by_1008_although_its_client_reads_nothing() {
+    in_time(|| {
+        let scene = Scene::on(Sqlite)?;
+        let doomed = End::Revoked.key(&scene.gateway);
+        let mut socket = connect(&scene.gateway, &doomed.key);
+        socket.send(Message::text(FLOOD)).expect("the gateway reads");
+        let ended = doomed.end(&scene.gateway);
+        assert_eq!(scene.chat.closed_with(), 1_008);
+        Some(ended.elapsed())
     });
 }
 

@@ -1,6 +1,6 @@
 //! Upstreams that never come to an end by themselves: it is for others to end what they do.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -127,6 +127,11 @@ fn serve(call: &mut Call<'_>, shared: &Shared) -> io::Result<()> {
     }
 }
 
+/// What makes a [`Chat`] talk on and on.
+pub(crate) const FLOOD: &str = "flood";
+/// A frame of it: a thousand bytes.
+const FLOOD_HEAD: [u8; 4] = [0x82, 126, 0x03, 0xe8];
+
 /// An upstream of WebSockets that says every text back, and remembers each close code.
 pub(crate) struct Chat {
     pub(crate) address: SocketAddr,
@@ -162,8 +167,18 @@ fn talk(stream: TcpStream, close: &Sender<u16>) {
             Message::Close(frame) => {
                 close.send(frame.map_or(0, |frame| frame.code.into())).map_err(drop)
             }
+            Message::Text(text) if text == FLOOD => {
+                let stream = socket.get_ref().try_clone().expect("a socket can be shared");
+                thread::spawn(move || flood(stream));
+                Ok(())
+            }
             Message::Text(_) => socket.send(message).map_err(drop),
             _ => Ok(()),
         };
     }
+}
+
+fn flood(mut stream: TcpStream) {
+    let frame = [&FLOOD_HEAD[..], &[b'x'; 1_000]].concat();
+    while stream.write_all(&frame).is_ok() {}
 }
