@@ -20,6 +20,9 @@ const LOOK_AGAIN_MS: u64 = 100;
 const LOOK_AGAIN_AT_MOST_MS: u64 = 1_000;
 /// Of its share of what was left, one in so many may pass while Redis is late.
 const LATE_PART: u32 = 4;
+/// For how long others are taken to go at this instance's own pace, in milliseconds: those who come
+/// every second are no crowd.
+const CROWD_MS: u64 = 50;
 /// What a request is told that was refused because Redis did not answer in time, in milliseconds.
 const TRY_AGAIN_MS: u64 = 1_000;
 /// What a batch may grow to; past it a call of Redis for each is nothing any more.
@@ -47,6 +50,9 @@ pub(super) struct Allowance {
     ahead: bool,
     /// Requests that wait for an answer.
     waiting: u32,
+    /// What a draw that is under way is to book, and to give back.
+    booking: u64,
+    returning: u64,
     /// Whether somebody will look after what is left over.
     pub(super) is_watched: bool,
 }
@@ -65,7 +71,13 @@ struct View {
     whole_at_ms: u64,
     /// When Redis last answered; 0: never.
     answered_at_ms: u64,
-    /// How many passes a millisecond the other instances were granted of late.
+    /// How many passes a millisecond this instance and the others had of late.
+    pace: Pace,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    own: f64,
     others: f64,
 }
 
@@ -124,6 +136,8 @@ impl Default for Allowance {
             asked: false,
             ahead: false,
             waiting: 0,
+            booking: 0,
+            returning: 0,
             is_watched: false,
         }
     }
@@ -218,9 +232,9 @@ impl Allowance {
     /// the others are likely to have used since the last answer, a part of a part; and one at least.
     pub(super) fn may_owe(&mut self, live: u32, now_ms: u64) -> Result<(), Standing> {
         for view in &mut self.views {
-            let left = view.left.saturating_sub(view.used_since(now_ms));
-            let part = (left / LATE_PART / live.max(1)).max(left.min(1));
-            if view.owed.passed(now_ms) >= u64::from(part) {
+            let left = view.left.saturating_sub(view.used_since(live, now_ms));
+            let part = (left / LATE_PART / live).max(left.min(1));
+            if view.owed.passed(now_ms) + self.booking >= u64::from(part) {
                 return Err(Standing {
                     limit: view.limit,
                     remaining: 0,
@@ -235,8 +249,11 @@ impl Allowance {
     /// How each limit stands, as far as is known.
     pub(super) fn standings(&mut self, now_ms: u64) -> impl Iterator<Item = Standing> {
         let held: u64 = self.batches.iter().map(|batch| u64::from(batch.left)).sum();
+        let unused = held + sum(&self.returns) + self.returning;
+        let booking = self.booking;
         self.views.iter_mut().map(move |view| {
-            let left = (u64::from(view.left) + held).saturating_sub(view.owed.passed(now_ms));
+            let owed = view.owed.passed(now_ms) + booking;
+            let left = (u64::from(view.left) + unused).saturating_sub(owed);
             Standing {
                 limit: view.limit,
                 remaining: u32::try_from(left).unwrap_or(u32::MAX).min(view.limit.max.get()),
@@ -254,6 +271,7 @@ impl Allowance {
             (0, true) => Wanted::Ahead,
             (waiting, _) => Wanted::For(waiting),
         };
+        (self.booking, self.returning) = (self.owed(now_ms), sum(&self.returns));
         let windows = self.views.iter_mut().map(|view| {
             let owed = mem::replace(&mut view.owed, SlidingWindow::new(view.limit.window));
             view.drawn(owed, counted.find(subject.route(), view.limit), now_ms)
@@ -274,7 +292,7 @@ impl Allowance {
 
     /// Takes up the answer to a draw.
     pub(super) fn answered(&mut self, draw: Draw, answer: &Answer, now_ms: u64) -> After {
-        self.asked = false;
+        self.ended();
         self.clock = Some(answer.now_ms.cast_signed() - draw.sent_ms.cast_signed());
         let mut lost = false;
         match &answer.outcome {
@@ -292,7 +310,7 @@ impl Allowance {
             Outcome::Done { granted, valid_ms, reached, windows } => {
                 let answered = windows.iter().zip(&draw.windows);
                 for (view, ((left, whole_in_ms), drawn)) in self.views.iter_mut().zip(answered) {
-                    view.watch_others(drawn, &draw.returns, *granted, *left, now_ms);
+                    view.learn_pace(drawn, &draw.returns, *granted, *left, now_ms);
                     view.known = true;
                     view.left = *left;
                     view.whole_at_ms = now_ms + whole_in_ms;
@@ -317,7 +335,7 @@ impl Allowance {
     /// There was no answer to a draw, and none is to be expected. What it was to give back stays
     /// counted: it may have been taken.
     pub(super) fn failed(&mut self, draw: Option<Draw>) {
-        self.asked = false;
+        self.ended();
         if let Some(draw) = draw {
             self.owe_again(draw);
         }
@@ -329,18 +347,26 @@ impl Allowance {
         self.views.iter_mut().for_each(|view| view.known = false);
     }
 
-    /// What was left at the last answer is not to be relied on: the others have booked since what they
-    /// counted while Redis was away.
-    pub(super) fn mistrust(&mut self) {
-        self.views.iter_mut().for_each(|view| view.left = 0);
+    /// Others have booked since what they counted while Redis was away: of what was left, no more is
+    /// relied on than this instance's own share.
+    pub(super) fn doubt(
+        &mut self,
+        subject: Subject,
+        counted: &mut Windows,
+        live: u32,
+        now_ms: u64,
+    ) {
+        for view in &mut self.views {
+            let standing = counted.state(subject.route(), share(view.limit, live), now_ms);
+            view.left = view.left.min(standing.remaining);
+        }
     }
 
     /// When somebody is to look after what is left over: now, if anything is to be booked or given
     /// back.
     pub(super) fn look_at_ms(&mut self, now_ms: u64) -> Option<u64> {
         self.retire(now_ms);
-        let owes = self.views.iter_mut().any(|view| view.owed.passed(now_ms) > 0);
-        if owes || !self.returns.is_empty() {
+        if self.owed(now_ms) > 0 || !self.returns.is_empty() {
             return Some(now_ms);
         }
         self.batches.back().map(|batch| batch.until_ms)
@@ -375,10 +401,19 @@ impl Allowance {
         }
     }
 
+    /// No draw is under way any more.
+    fn ended(&mut self) {
+        (self.asked, self.booking, self.returning) = (false, 0, 0);
+    }
+
+    /// What has passed and is to be booked.
+    fn owed(&mut self, now_ms: u64) -> u64 {
+        self.views.iter_mut().map(|view| view.owed.passed(now_ms)).max().unwrap_or(0)
+    }
+
     /// A grant pays for what passed without one while it was on its way; gives what is left of it.
     fn settle(&mut self, granted: u32, now_ms: u64) -> u32 {
-        let owed = self.views.iter_mut().map(|view| view.owed.passed(now_ms)).max().unwrap_or(0);
-        let paid = owed.min(granted.into());
+        let paid = self.owed(now_ms).min(granted.into());
         self.views.iter_mut().for_each(|view| view.owed.forget(paid));
         granted - paid as u32
     }
@@ -424,12 +459,13 @@ impl View {
             left: limit.max.get(),
             whole_at_ms: 0,
             answered_at_ms: 0,
-            others: 0.0,
+            pace: Pace::default(),
         }
     }
 
-    /// Learns from an answer how fast the others use what is left: what is gone and was not ours.
-    fn watch_others(
+    /// Learns from an answer how fast what is left is used: what is gone and was not ours, the others
+    /// have used.
+    fn learn_pace(
         &mut self,
         drawn: &Drawn,
         returns: &[(u64, u32)],
@@ -437,22 +473,25 @@ impl View {
         left: u32,
         now_ms: u64,
     ) {
-        let sum = |pairs: &[(u64, u32)]| pairs.iter().map(|(_, count)| u64::from(*count)).sum();
-        let (booked, returned): (u64, u64) = (sum(&drawn.books), sum(returns));
-        let ours = if drawn.fresh { 0 } else { booked + u64::from(granted) };
-        let used = (u64::from(self.left) + returned).saturating_sub(u64::from(left) + ours);
-        let since_ms = now_ms.saturating_sub(self.answered_at_ms).max(1);
+        let since_ms = now_ms.saturating_sub(self.answered_at_ms).max(1) as f64;
         if self.answered_at_ms > 0 && !drawn.fresh {
+            let own = sum(&drawn.books) + u64::from(granted);
+            let before = u64::from(self.left) + sum(returns);
+            let others = before.saturating_sub(u64::from(left) + own);
             // The latest answer counts as much as all before it.
-            self.others = f64::midpoint(self.others, used as f64 / since_ms as f64);
+            self.pace.own = f64::midpoint(self.pace.own, own as f64 / since_ms);
+            self.pace.others = f64::midpoint(self.pace.others, others as f64 / since_ms);
         }
         self.answered_at_ms = now_ms;
     }
 
-    /// What the others may have used since the last answer, at twice their pace.
-    fn used_since(&self, now_ms: u64) -> u32 {
+    /// What the others may have used since the last answer: at twice their pace; and, for they may
+    /// have come to a crowd that is here already, for a moment at ours, each of them.
+    fn used_since(&self, live: u32, now_ms: u64) -> u32 {
         let since_ms = now_ms.saturating_sub(self.answered_at_ms);
-        (2.0 * self.others * since_ms as f64).round() as u32
+        let as_before = 2.0 * self.pace.others * since_ms as f64;
+        let as_here = self.pace.own * f64::from(live - 1) * since_ms.min(CROWD_MS) as f64;
+        (as_before + as_here).round() as u32
     }
 
     /// Where Redis has nothing of this instance, because it is new, has rested or Redis has lost it,
@@ -488,8 +527,13 @@ impl Reached {
     }
 }
 
+/// How much, without when.
+fn sum(pairs: &[(u64, u32)]) -> u64 {
+    pairs.iter().map(|(_, count)| u64::from(*count)).sum()
+}
+
 /// This instance's part of a limit: what passes in it while Redis is away.
 pub(super) fn share(limit: Limit, live: u32) -> Limit {
-    let max = NonZeroU32::new(limit.max.get() / live.max(1)).unwrap_or(NonZeroU32::MIN);
+    let max = NonZeroU32::new(limit.max.get() / live).unwrap_or(NonZeroU32::MIN);
     Limit { max, ..limit }
 }

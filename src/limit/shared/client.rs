@@ -29,7 +29,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(100);
 /// Looks after which it is checked that Redis is there and has its data, though nobody asks it
 /// anything: whoever asks next relies on what all instances have booked.
-const LOOKS_A_CHECK: u32 = 5;
+const LOOKS_A_CHECK: u32 = 2;
 /// Looks after which keys that are gone are forgotten.
 const LOOKS_A_PRUNING: u32 = 600;
 /// Draws under way at once while what passed alone is booked.
@@ -78,9 +78,9 @@ enum Done {
 /// What is to be done next about a subject.
 enum Next {
     Nothing,
-    /// Redis is to be asked again, which is noted.
+    /// Redis is to be asked, which is noted.
     Again(Ask),
-    /// The same, but it knows nothing any more of what was counted.
+    /// It knows nothing any more of what was counted: maybe of nothing at all.
     Lost(Ask),
 }
 
@@ -144,7 +144,7 @@ impl RedisClient {
         self.epoch = Some(epoch);
         sleep_until(settled).await;
         let keys = self.inner.keys();
-        keys.iter().for_each(|key| key.mistrust(self.inner.now_ms()));
+        keys.iter().for_each(|key| key.doubt(self.inner.live(), self.inner.now_ms()));
         // What passed meanwhile.
         self.book(connection, keys, false).await
     }
@@ -183,7 +183,8 @@ impl RedisClient {
         let Some(done) = running.next().await else { return Ok(()) };
         match self.finish(done)? {
             Next::Nothing => {}
-            Next::Again(ask) | Next::Lost(ask) => self.begin(connection, running, ask),
+            Next::Again(ask) => self.begin(connection, running, ask),
+            Next::Lost(ask) => self.begin_anew(connection, running, ask),
         }
         Ok(())
     }
@@ -211,12 +212,10 @@ impl RedisClient {
             match outcome {
                 Ok(Next::Nothing) => {}
                 Ok(Next::Again(ask)) => self.begin(connection, &running, ask),
+                // Before anybody is granted anything by what is left of it.
                 Ok(Next::Lost(ask)) => match self.check(connection.clone().epoch_now().await) {
-                    Ok(()) => self.begin(connection, &running, ask),
-                    Err(away) => {
-                        ask.key.fail(ask.subject, None, self.inner.now_ms());
-                        break Some(away);
-                    }
+                    Ok(()) => self.begin_anew(connection, &running, ask),
+                    Err(away) => break Some(away),
                 },
                 Err(away) => break Some(away),
             }
@@ -224,11 +223,18 @@ impl RedisClient {
         // Whoever waits goes on alone, and nobody asks any more.
         self.inner.set_link(Link::Down);
         while let Some(done) = running.next().await {
-            if let Ok(Next::Again(ask) | Next::Lost(ask)) = self.finish(done) {
+            if let Ok(Next::Again(ask)) = self.finish(done) {
                 ask.key.fail(ask.subject, None, self.inner.now_ms());
             }
         }
         ended
+    }
+
+    /// Unless somebody who waited for the answer has asked already.
+    fn begin_anew(&self, connection: &Connection, running: &Running, ask: Ask) {
+        if ask.key.ask(ask.subject, self.inner.now_ms()) {
+            self.begin(connection, running, ask);
+        }
     }
 
     fn begin(&self, connection: &Connection, running: &Running, ask: Ask) {
@@ -257,7 +263,7 @@ impl RedisClient {
         };
         let After { look_at_ms, lost } = ask.key.take_up(draw, &answer, now_ms);
         match look_at_ms {
-            _ if lost && ask.key.ask(ask.subject, now_ms) => return Ok(Next::Lost(ask)),
+            _ if lost => return Ok(Next::Lost(ask)),
             // It was not done, or not all of it.
             Some(at_ms) if at_ms <= now_ms => {
                 if ask.key.ask(ask.subject, now_ms) {

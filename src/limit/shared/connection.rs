@@ -225,7 +225,7 @@ async fn in_time<T>(call: impl Future<Output = RedisResult<T>>) -> Result<T, Awa
     Err(Away::Silent)
 }
 
-/// The hash of one window. What is of one key lies together in a cluster.
+/// The name of one window. What is of one key lies together in a cluster.
 fn name(key: &KeyId, subject: Subject, seconds: u32) -> String {
     match subject {
         Subject::Own => format!("keygate:{{{key}}}:all:{seconds}"),

@@ -1,16 +1,17 @@
 -- Draws allowance of one subject's limits, all its windows or none: books what has passed without,
 -- takes back what was not used, and grants.
 --
--- KEYS: a hash for each window. Field `N`: the Nth part of the window's length since the epoch; its
--- value is how many passes were granted or booked in it, times 2^22, plus how many milliseconds
--- after the part's beginning the last of them passes. They are forgotten together, a whole window
--- after that. Field `iNAME`: an instance whose passes are all in here; its value is when it drew.
+-- KEYS: one for each window, whose value is a MessagePack of three things. A base: a moment in
+-- milliseconds since the epoch. The parts of the window in which anything was granted or booked, the
+-- newest last, three numbers each: which part since the epoch, how much, and when the last of it
+-- passes, in milliseconds since the base; they are forgotten together, a whole window after that. The
+-- instances whose passes are all in here, each with when it drew.
 --
 -- ARGV: the instance's name, and numbers in the order in which they are read below.
-local SHIFT = 4194304
+local floor, max, min = math.floor, math.max, math.min
 
 local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = time[1] * 1000 + floor(time[2] / 1000)
 local place = 1
 local function number()
   place = place + 1
@@ -25,7 +26,7 @@ local function pairs_of_numbers()
   return list
 end
 
-local me = 'i' .. ARGV[1]
+local me = ARGV[1]
 local not_after = number()
 -- -1: nothing but to book; else how many wait for it.
 local wanted = number() - 1
@@ -36,34 +37,76 @@ local slack = number()
 if not_after > 0 and now > not_after then return { 0, now } end
 local returns = pairs_of_numbers()
 
-local function add(w, part, last, count)
-  w.count[part] = (w.count[part] or 0) + count
-  w.last[part] = math.max(w.last[part] or 0, last)
-  w.newest = math.max(w.newest, last)
-  w.passed = w.passed + count
-  w.changed[part] = true
-end
-
 local function read(w)
-  local fields = redis.call('HGETALL', w.key)
-  for i = 1, #fields, 2 do
-    local name, value = fields[i], tonumber(fields[i + 1])
-    local part = tonumber(name)
-    local last = part and part * w.part + value % SHIFT or value + 2 * w.part
-    if last + w.length <= now then
-      w.gone[#w.gone + 1] = name
-    elseif not part then
-      w.known = w.known or name == me
+  w.base, w.parts, w.instances = now - w.length, {}, {}
+  w.known, w.passed, w.newest = false, 0, 0
+  local value = redis.call('GET', w.key)
+  if not value then return end
+  local stored = cmsgpack.unpack(value)
+  w.base, w.parts = stored[1], stored[2]
+  local parts, gone, passed, newest, all = w.parts, now - w.length - w.base, 0, 0, true
+  for i = 1, #parts, 3 do
+    local count, last = parts[i + 1], parts[i + 2]
+    if last > gone and count > 0 then
+      passed = passed + count
+      if last > newest then newest = last end
     else
-      add(w, part, last, (value - value % SHIFT) / SHIFT)
+      all = false
     end
   end
-  w.changed = {}
+  if not all then
+    local kept, n = {}, 0
+    for i = 1, #parts, 3 do
+      if parts[i + 2] > gone and parts[i + 1] > 0 then
+        kept[n + 1], kept[n + 2], kept[n + 3] = parts[i], parts[i + 1], parts[i + 2]
+        n = n + 3
+      end
+    end
+    w.parts = kept
+  end
+  for name, at in pairs(stored[3]) do
+    if at + 2 * w.part + w.length > now then
+      w.instances[name] = at
+      w.known = w.known or name == me
+    end
+  end
+  w.passed, w.newest = passed, newest
 end
 
-local windows, unknown, changed = {}, { 1, now }, false
+-- Where a part is among the others, from the newest on; 0: it is not.
+local function find(w, part)
+  for i = #w.parts - 2, 1, -3 do
+    if w.parts[i] == part then return i end
+  end
+  return 0
+end
+
+local function add(w, at, last, count)
+  local part = floor(at / w.part)
+  local i = find(w, part)
+  last = last - w.base
+  w.passed = w.passed + count
+  w.newest = max(w.newest, last)
+  if i > 0 then
+    w.parts[i + 1] = w.parts[i + 1] + count
+    w.parts[i + 2] = max(w.parts[i + 2], last)
+  else
+    i = #w.parts
+    w.parts[i + 1], w.parts[i + 2], w.parts[i + 3] = part, count, last
+  end
+end
+
+local function take_back(w, granted_at, count)
+  local i = find(w, floor(granted_at / w.part))
+  if i == 0 then return end
+  count = min(w.parts[i + 1], count)
+  w.parts[i + 1] = w.parts[i + 1] - count
+  w.passed = w.passed - count
+end
+
+local windows, unknown, changed = {}, { 1, now }, #returns > 0
 for i, key in ipairs(KEYS) do
-  local w = { key = key, count = {}, last = {}, changed = {}, gone = {}, passed = 0, newest = 0 }
+  local w = { key = key }
   w.length = number()
   w.part = number()
   w.max = number()
@@ -71,7 +114,7 @@ for i, key in ipairs(KEYS) do
   w.books = pairs_of_numbers()
   read(w)
   unknown[i + 2] = (w.known or fresh) and 0 or 1
-  changed = changed or not w.known
+  changed = changed or not w.known or #w.books > 0
   windows[i] = w
 end
 -- What this instance has counted was lost: it is to say all of it.
@@ -79,52 +122,41 @@ for i = 3, #unknown do
   if unknown[i] == 1 then return unknown end
 end
 
-for _, w in ipairs(windows) do
-  for _, book in ipairs(w.books) do
-    local at = now - book[1]
-    if at + w.length > now then
-      add(w, math.floor(at / w.part), at, book[2])
-      changed = true
-    end
-  end
-  for _, unused in ipairs(w.known and returns or {}) do
-    local part = math.floor(unused[1] / w.part)
-    local count = math.min(w.count[part] or 0, unused[2])
-    if count > 0 then
-      add(w, part, 0, -count)
-      changed = true
-    end
-  end
-end
-
 local room, shortest = math.huge, math.huge
 for _, w in ipairs(windows) do
-  room = math.min(room, w.max - w.passed)
-  shortest = math.min(shortest, w.part)
+  for _, book in ipairs(w.books) do
+    if book[1] < w.length then add(w, now - book[1], now - book[1], book[2]) end
+  end
+  for _, unused in ipairs(w.known and returns or {}) do
+    take_back(w, unused[1], unused[2])
+  end
+  room = min(room, w.max - w.passed)
+  shortest = min(shortest, w.part)
 end
+
 local granted, valid = 0, 0
 if wanted >= 0 and room > 0 then
-  granted = math.min(room, math.max(wanted, math.min(most, math.floor(room / spread))))
+  granted = min(room, max(wanted, min(most, floor(room / spread))))
 end
 if granted > 0 then
   -- What nobody waits for may pass until then.
   valid = granted > wanted and shortest or slack
   for _, w in ipairs(windows) do
-    add(w, math.floor(now / w.part), now + valid, granted)
+    add(w, now, now + valid, granted)
   end
   changed = true
 end
 
--- Until the last of those that are in the way has left.
+-- Until so many have left that one more passes.
 local function frees_in(w)
-  local parts, over, wait = {}, w.passed + 1 - w.max, 0
-  for part, count in pairs(w.count) do
-    if count > 0 then parts[#parts + 1] = part end
+  local order, parts, over, wait = {}, w.parts, w.passed + 1 - w.max, 0
+  for i = 1, #parts, 3 do
+    if parts[i + 1] > 0 then order[#order + 1] = i end
   end
-  table.sort(parts, function(a, b) return w.last[a] < w.last[b] end)
-  for _, part in ipairs(parts) do
-    wait = w.last[part] + w.length - now
-    over = over - w.count[part]
+  table.sort(order, function(a, b) return parts[a + 2] < parts[b + 2] end)
+  for _, i in ipairs(order) do
+    wait = w.base + parts[i + 2] + w.length - now
+    over = over - parts[i + 1]
     if over <= 0 then break end
   end
   return wait
@@ -137,24 +169,16 @@ for i, w in ipairs(windows) do
     local wait = frees_in(w)
     if wait > retry then refused, retry = i, wait end
   end
-  answer[#answer + 1] = math.max(w.max - w.passed, 0)
-  answer[#answer + 1] = math.max(w.newest + w.length - now, 0)
+  answer[#answer + 1] = max(w.max - w.passed, 0)
+  answer[#answer + 1] = max(w.base + w.newest + w.length - now, 0)
 end
 answer[5], answer[6] = refused, retry
 
-if not changed then return answer end
-for _, w in ipairs(windows) do
-  local set = { me, now }
-  for part in pairs(w.changed) do
-    if w.count[part] > 0 then
-      set[#set + 1] = part
-      set[#set + 1] = w.count[part] * SHIFT + math.min(w.last[part] - part * w.part, SHIFT - 1)
-    else
-      w.gone[#w.gone + 1] = part
-    end
+if changed then
+  for _, w in ipairs(windows) do
+    w.instances[me] = now
+    local value = cmsgpack.pack({ w.base, w.parts, w.instances })
+    redis.call('SET', w.key, value, 'PX', w.length + 3 * w.part)
   end
-  redis.call('HSET', w.key, unpack(set))
-  if #w.gone > 0 then redis.call('HDEL', w.key, unpack(w.gone)) end
-  redis.call('PEXPIRE', w.key, w.length + 3 * w.part)
 end
 return answer

@@ -188,14 +188,12 @@ impl SharedKey {
         self.lock().allowances().for_each(|(_, allowance)| allowance.lost());
     }
 
-    /// What Redis said is not to be relied on, of what has counted.
-    pub(super) fn mistrust(&self, now_ms: u64) {
+    /// What Redis said was left may be less by now.
+    pub(super) fn doubt(&self, live: u32, now_ms: u64) {
         let mut state = self.lock();
         let State { counted, own, of_routes } = &mut *state;
         for (subject, allowance) in allowances(own, of_routes) {
-            if allowance.has_counted(counted, subject, now_ms) {
-                allowance.mistrust();
-            }
+            allowance.doubt(subject, counted, live, now_ms);
         }
     }
 

@@ -338,7 +338,9 @@ proptest! {
         world.run_until(MINUTE_MS);
         prop_assert!(world.longest_wait_ms <= WAIT_MS);
         let most = world.most_in(MINUTE_MS);
-        prop_assert!(most <= limit as usize + (limit as usize).div_ceil(100), "{most} of {limit}");
+        // A hundredth, or of a small limit one for each of the others.
+        let more = (limit as usize).div_ceil(100).max(2);
+        prop_assert!(most <= limit as usize + more, "{most} of {limit}");
     }
 
     #[test]

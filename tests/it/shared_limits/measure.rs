@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Instances, ROUTES};
+use super::{Instances, ROUTES, crowd, passed};
 use crate::support::load::get;
 use crate::support::{MintedKey, Origin, Redis, TestGateway, TestStore, Wire, until};
 
@@ -71,6 +71,32 @@ fn measure_what_a_draw_adds_to_a_request() {
         let calls = metrics.total("keygate_redis_calls_total");
         println!("    {calls} calls, {} late", metrics.total("keygate_redis_late_total"));
     }
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn measure_what_a_key_costs_redis() {
+    let origin = Origin::start();
+    let Some(redis) = Redis::start() else { return };
+    let Some(instances) = Instances::start(3, &redis, &origin) else { return };
+    let key = instances.key("--limit 1000/min --limit 100000/hour");
+    let memory = |seconds: &str| {
+        redis.ask(&["MEMORY", "USAGE", &format!("keygate:{{{}}}:all:{seconds}", key.id())])
+    };
+    let end = Instant::now() + Duration::from_secs(61);
+    let answers = crowd(&instances, &[1, 1, 1], &key, "/a", |_, sent| {
+        if sent == 1 {
+            println!("after a request: {} and {} bytes", memory("60"), memory("3600"));
+        }
+        thread::sleep(Duration::from_millis(150));
+        Instant::now() < end
+    });
+    println!("after a minute: {} and {} bytes", memory("60"), memory("3600"));
+    let calls = instances.total("keygate_redis_calls_total");
+    println!("{} passed of {}, {calls} calls", passed(&answers), answers.len());
+    let statistics = redis.ask(&["INFO", "commandstats"]);
+    let evalsha = statistics.lines().find(|line| line.starts_with("cmdstat_evalsha"));
+    println!("{}", evalsha.unwrap_or_default());
 }
 
 #[test]

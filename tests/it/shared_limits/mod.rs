@@ -58,7 +58,7 @@ impl Instances {
         let key = self.0[0].key(&format!("--name a {flags}"));
         for gateway in &self.0 {
             // Refused behind the credential and before the limits, it counts nowhere.
-            assert_eq!(gateway.curl("/read").bearer(&key).send().status, 403);
+            until("the key is known", || gateway.curl("/read").bearer(&key).send().status == 403);
         }
         key
     }
@@ -117,11 +117,14 @@ fn crowd(
 }
 
 /// After one more request each time, an instance says that so many are left, and one less each time.
-/// Where Redis is late, which a busy machine makes it, it may say more before. Gives what is left.
+/// Where Redis is late, which a busy machine makes it, it may say more before, or refuse. Gives what is
+/// left.
 fn says_left(gateway: &TestGateway, key: &MintedKey, mut left: u64) -> u64 {
     until("the answer is Redis's", || {
         let answer = gateway.curl("/a").bearer(key).send();
-        assert_eq!(answer.status, 200);
+        if answer.status == 429 {
+            return false;
+        }
         let said = answer.number("x-ratelimit-remaining");
         assert!(said >= left, "{said} are left of {left}");
         left -= 1;

@@ -52,6 +52,16 @@ fn a_password_opens_it_and_is_shown_nowhere() {
 }
 
 #[test]
+fn a_user_needs_no_more_than_is_documented() {
+    let origin = Origin::start();
+    let Some(redis) = Redis::start() else { return };
+    let rights = "on >pass ~keygate:* +evalsha +script|load +time +get +set";
+    let user: Vec<&str> = ["ACL", "SETUSER", "me"].into_iter().chain(rights.split(' ')).collect();
+    assert_eq!(redis.ask(&user), "OK");
+    shares(&setup(&origin, &format!("redis://me:pass@{}", redis.address())).start());
+}
+
+#[test]
 fn over_tls_its_certificate_is_checked_by_the_authority_that_is_named() {
     let origin = Origin::start();
     let authority = Authority::new("of Redis");
