@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use keygate::key::hash::Argon2Strength;
 
-use crate::load::Outcome;
+use crate::outcome::{Fared, Outcome};
 use crate::pinned::{Stage, target};
 use crate::plans::{During, Insistent, Requests, Steady, any_of, requests, statuses, warm_up};
 use crate::report::{Table, Times, median, ms, say};
@@ -26,8 +26,6 @@ const ALONE: Duration = Duration::from_secs(10);
 /// All must be let in by then; that is when a flood is over.
 const PATIENCE: Duration = Duration::from_mins(3);
 const FOR_EVER: Duration = Duration::from_hours(1);
-/// The moment in which all of the flood comes in.
-const FIRST: Duration = Duration::from_secs(1);
 
 /// Measures and prints.
 pub fn run(quick: bool) -> Result<()> {
@@ -44,9 +42,8 @@ pub fn run(quick: bool) -> Result<()> {
 }
 
 struct Round {
-    alone: Times,
-    flooded: Times,
-    first_second: Times,
+    alone: Fared,
+    flooded: Fared,
     /// What became of the first uses, and when the flood began.
     cold: Vec<Outcome>,
     begun: Instant,
@@ -78,11 +75,7 @@ impl Round {
         let let_in = cold.iter().filter(|outcome| outcome.status == 200).count();
         ensure!(let_in == many.connections, "only {let_in} were let in within {PATIENCE:?}");
         let begun = cold.iter().map(|outcome| outcome.due).min().unwrap_or_else(Instant::now);
-        let first = flooded.iter().filter(|outcome| outcome.due < begun + FIRST);
-        let first_second = first.map(Outcome::took).collect();
-        let times = |outcomes: &[Outcome]| outcomes.iter().map(Outcome::took).collect();
-        let (alone, flooded) = (times(&alone), times(&flooded));
-        Ok(Self { alone, flooded, first_second, cold, begun, runs })
+        Ok(Self { alone: Fared::of(&alone), flooded: Fared::of(&flooded), cold, begun, runs })
     }
 }
 
@@ -92,31 +85,35 @@ fn report_known(rounds: &[Round], cold: usize) {
          used at once, Argon2 at its default strength; medians over {} rounds\n",
         rounds.len()
     ));
-    let mut table = Table::new(["known keys", "p50 ms", "p99 ms", "max ms", "count"]);
-    let figure = |pick: fn(&Round) -> &Times, percent| {
-        let each = rounds.iter().map(|round| pick(round).percentile(percent).as_secs_f64());
-        ms(Duration::from_secs_f64(median(each)))
+    let columns = ["known keys", "p50 ms", "p99 ms", "max ms", "a second's p99 ms", "count"];
+    let mut table = Table::new(columns);
+    let middle = |figure: &dyn Fn(&Round) -> Duration| {
+        median(rounds.iter().map(|round| figure(round).as_secs_f64()))
     };
-    let mut row = |name: &str, pick: fn(&Round) -> &Times| {
-        let count = rounds.iter().map(|round| pick(round).count()).sum::<usize>();
-        let [p50, p99, max] = [50, 99, 100].map(|percent| figure(pick, percent));
-        table.row([name.to_owned(), p50, p99, max, count.to_string()]);
+    let in_ms = |figure: &dyn Fn(&Round) -> Duration| ms(Duration::from_secs_f64(middle(figure)));
+    let mut row = |name: &str, pick: fn(&Round) -> &Fared| {
+        let all = |percent| in_ms(&|round| pick(round).all.percentile(percent));
+        let count = rounds.iter().map(|round| pick(round).all.count()).sum::<usize>();
+        let second = in_ms(&|round| pick(round).typical_p99());
+        table.row([name.to_owned(), all(50), all(99), all(100), second, count.to_string()]);
     };
     row("alone", |round| &round.alone);
     row("in the flood", |round| &round.flooded);
-    row("in its first second", |round| &round.first_second);
+    let first = |percent| in_ms(&|round| round.flooded.seconds[0].percentile(percent));
+    let count = rounds.iter().map(|round| round.flooded.seconds[0].count()).sum::<usize>();
+    let [p50, p99, max] = [first(50), first(99), first(100)];
+    table.row(["in its first second".to_owned(), p50, p99, max, String::new(), count.to_string()]);
     say(&table.to_string());
-    let ratio = |round: &Round, percent| {
-        let [flooded, alone] = [&round.flooded, &round.alone].map(|it| it.percentile(percent));
-        flooded.as_secs_f64() / alone.as_secs_f64()
-    };
-    let ratios = |percent| {
-        let all: Vec<f64> = rounds.iter().map(|round| ratio(round, percent)).collect();
-        let each: Vec<_> = all.iter().map(|ratio| format!("{ratio:.2}")).collect();
-        format!("{:.2} (rounds: {})", median(all), each.join(", "))
-    };
-    say(&format!("p50 in the flood / alone: {}", ratios(50)));
-    say(&format!("p99 in the flood / alone: {}", ratios(99)));
+    say(&format!("p99 in the flood / alone: {}", ratios(rounds, |it| it.all.percentile(99))));
+    say(&format!("a second's p99 in the flood / alone: {}", ratios(rounds, Fared::typical_p99)));
+}
+
+/// In the flood to alone, within each round.
+fn ratios(rounds: &[Round], figure: impl Fn(&Fared) -> Duration) -> String {
+    let ratio = |round: &Round| figure(&round.flooded).div_duration_f64(figure(&round.alone));
+    let all: Vec<f64> = rounds.iter().map(ratio).collect();
+    let each: Vec<_> = all.iter().map(|ratio| format!("{ratio:.2}")).collect();
+    format!("{:.2} (rounds: {})", median(all), each.join(", "))
 }
 
 fn report_cold(rounds: &[Round]) -> Result<()> {

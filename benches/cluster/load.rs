@@ -16,6 +16,7 @@ use rustix::event::{Timespec, epoll};
 
 use crate::common::peer::{Answer, Peer};
 use crate::common::upstream::Upstream;
+use crate::outcome::Outcome;
 
 /// Nothing answered for so long, the gateway has failed.
 const STUCK: Duration = Duration::from_secs(30);
@@ -34,31 +35,6 @@ pub struct Shot {
     pub tag: usize,
     /// The request on the wire.
     pub bytes: Rc<[u8]>,
-}
-
-/// What became of a request.
-pub struct Outcome {
-    /// As the plan gave it.
-    pub target: usize,
-    /// As the plan gave it.
-    pub tag: usize,
-    /// When it was due.
-    pub due: Instant,
-    /// When its bytes were written.
-    pub sent: Instant,
-    /// When its answer had come.
-    pub done: Instant,
-    /// Of the answer; 0: the connection broke instead.
-    pub status: u16,
-    /// Seconds, where the answer says so.
-    pub retry_after: Option<u64>,
-}
-
-impl Outcome {
-    /// From when it was due to its answer.
-    pub fn took(&self) -> Duration {
-        self.done - self.due
-    }
 }
 
 /// Says what is sent when.

@@ -16,6 +16,7 @@ mod common;
 mod cpu;
 mod load;
 mod outages;
+mod outcome;
 mod pinned;
 mod plans;
 mod report;
@@ -46,9 +47,6 @@ struct Flags {
     /// Fewer rounds and keys, to see that it works.
     #[arg(long)]
     quick: bool,
-    /// Lets `restart` measure with `cache.key_file` as well.
-    #[arg(long)]
-    key_file: bool,
     /// Given by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -78,7 +76,7 @@ impl Measurement {
             Self::Revoked => revoked::run(flags.quick),
             Self::ChangeCost => change_cost::run(flags.quick),
             Self::ColdFlood => cold_flood::run(flags.quick),
-            Self::Restart => restart::run(flags.quick, flags.key_file),
+            Self::Restart => restart::run(flags.quick),
             Self::Outages => outages::run(flags.quick),
         }
     }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use rand::RngExt as _;
 
-use crate::load::{Clients, Outcome, Target};
+use crate::load::{Clients, Target};
+use crate::outcome::Outcome;
 use crate::plans::{Steady, random, requests, statuses};
 use crate::report::{Table, Times, ms, say};
 use crate::site::{self, Library};

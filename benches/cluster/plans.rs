@@ -10,7 +10,8 @@ use anyhow::{Result, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::load::{Clients, Outcome, Plan, Shot, Target};
+use crate::load::{Clients, Plan, Shot, Target};
+use crate::outcome::Outcome;
 use crate::site::PATH;
 use crate::support::MintedKey;
 use crate::support::load::get;

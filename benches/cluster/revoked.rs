@@ -14,7 +14,8 @@ use anyhow::{Result, anyhow, ensure};
 use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 
-use crate::load::{Clients, Outcome, Target};
+use crate::load::{Clients, Target};
+use crate::outcome::Outcome;
 use crate::plans::{Requests, Steady, random, requests, statuses, warm_up};
 use crate::report::{Table, Times, ms, say};
 use crate::site::{self, ByHand, Library};
