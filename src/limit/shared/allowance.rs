@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 use std::mem;
 use std::num::NonZeroU32;
 
-use super::draw::{Answer, Draw, Drawn, Outcome, PATIENCE_MS, Subject, Wanted, length_ms};
+use super::draw::{Answer, Draw, Outcome, PATIENCE_MS, Subject, Wanted};
+use super::view::{View, sum};
 use crate::domain::Limit;
 use crate::limit::window::{SlidingWindow, Standing};
 use crate::limit::windows::Windows;
@@ -18,13 +19,6 @@ use crate::limit::windows::Windows;
 /// have given back what they held. Each time that it is, the pause doubles, up to the other.
 const LOOK_AGAIN_MS: u64 = 100;
 const LOOK_AGAIN_AT_MOST_MS: u64 = 1_000;
-/// Of its share of what was left, one in so many may pass while Redis is late.
-const LATE_PART: u32 = 4;
-/// For how long others are taken to go at this instance's own pace, in milliseconds: those who come
-/// every second are no crowd.
-const CROWD_MS: u64 = 50;
-/// What a request is told that was refused because Redis did not answer in time, in milliseconds.
-const TRY_AGAIN_MS: u64 = 1_000;
 /// What a batch may grow to; past it a call of Redis for each is nothing any more.
 const MOST: u32 = 1 << 20;
 
@@ -55,30 +49,6 @@ pub(super) struct Allowance {
     returning: u64,
     /// Whether somebody will look after what is left over.
     pub(super) is_watched: bool,
-}
-
-/// One window as this instance sees it.
-#[derive(Debug)]
-struct View {
-    limit: Limit,
-    /// Whether Redis has all that this instance counted.
-    known: bool,
-    /// What passed and Redis has not been told of.
-    owed: SlidingWindow,
-    /// What was left for all, beyond what is granted, at the last answer.
-    left: u32,
-    /// When the window is whole again.
-    whole_at_ms: u64,
-    /// When Redis last answered; 0: never.
-    answered_at_ms: u64,
-    /// How many passes a millisecond this instance and the others had of late.
-    pace: Pace,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Pace {
-    own: f64,
-    others: f64,
 }
 
 #[derive(Debug)]
@@ -228,22 +198,11 @@ impl Allowance {
         self.views.iter_mut().for_each(|view| view.owed.take(now_ms));
     }
 
-    /// Whether one more may pass while Redis, which is in reach, is late: of what is left, less what
-    /// the others are likely to have used since the last answer, a part of a part; and one at least.
+    /// Whether one more may pass while Redis, which is in reach, is late; else the limit that is in the
+    /// way.
     pub(super) fn may_owe(&mut self, live: u32, now_ms: u64) -> Result<(), Standing> {
-        for view in &mut self.views {
-            let left = view.left.saturating_sub(view.used_since(live, now_ms));
-            let part = (left / LATE_PART / live).max(left.min(1));
-            if view.owed.passed(now_ms) + self.booking >= u64::from(part) {
-                return Err(Standing {
-                    limit: view.limit,
-                    remaining: 0,
-                    retry_after_ms: TRY_AGAIN_MS,
-                    reset_in_ms: view.whole_in_ms(now_ms),
-                });
-            }
-        }
-        Ok(())
+        let booking = self.booking;
+        self.views.iter_mut().try_for_each(|view| view.may_owe(booking, live, now_ms))
     }
 
     /// How each limit stands, as far as is known.
@@ -251,16 +210,7 @@ impl Allowance {
         let held: u64 = self.batches.iter().map(|batch| u64::from(batch.left)).sum();
         let unused = held + sum(&self.returns) + self.returning;
         let booking = self.booking;
-        self.views.iter_mut().map(move |view| {
-            let owed = view.owed.passed(now_ms) + booking;
-            let left = (u64::from(view.left) + unused).saturating_sub(owed);
-            Standing {
-                limit: view.limit,
-                remaining: u32::try_from(left).unwrap_or(u32::MAX).min(view.limit.max.get()),
-                retry_after_ms: 0,
-                reset_in_ms: view.whole_in_ms(now_ms).max(length_ms(view.limit.window)),
-            }
-        })
+        self.views.iter_mut().map(move |view| view.standing(unused, booking, now_ms))
     }
 
     /// What to ask Redis now. `counted` is all that this instance has counted.
@@ -450,72 +400,6 @@ impl Allowance {
     }
 }
 
-impl View {
-    fn new(limit: Limit) -> Self {
-        Self {
-            limit,
-            known: false,
-            owed: SlidingWindow::new(limit.window),
-            left: limit.max.get(),
-            whole_at_ms: 0,
-            answered_at_ms: 0,
-            pace: Pace::default(),
-        }
-    }
-
-    /// Learns from an answer how fast what is left is used: what is gone and was not ours, the others
-    /// have used.
-    fn learn_pace(
-        &mut self,
-        drawn: &Drawn,
-        returns: &[(u64, u32)],
-        granted: u32,
-        left: u32,
-        now_ms: u64,
-    ) {
-        let since_ms = now_ms.saturating_sub(self.answered_at_ms).max(1) as f64;
-        if self.answered_at_ms > 0 && !drawn.fresh {
-            let own = sum(&drawn.books) + u64::from(granted);
-            let before = u64::from(self.left) + sum(returns);
-            let others = before.saturating_sub(u64::from(left) + own);
-            // The latest answer counts as much as all before it.
-            self.pace.own = f64::midpoint(self.pace.own, own as f64 / since_ms);
-            self.pace.others = f64::midpoint(self.pace.others, others as f64 / since_ms);
-        }
-        self.answered_at_ms = now_ms;
-    }
-
-    /// What the others may have used since the last answer: at twice their pace; and, for they may
-    /// have come to a crowd that is here already, for a moment at ours, each of them.
-    fn used_since(&self, live: u32, now_ms: u64) -> u32 {
-        let since_ms = now_ms.saturating_sub(self.answered_at_ms);
-        let as_before = 2.0 * self.pace.others * since_ms as f64;
-        let as_here = self.pace.own * f64::from(live - 1) * since_ms.min(CROWD_MS) as f64;
-        (as_before + as_here).round() as u32
-    }
-
-    /// Where Redis has nothing of this instance, because it is new, has rested or Redis has lost it,
-    /// it is told everything.
-    fn drawn(
-        &self,
-        mut owed: SlidingWindow,
-        counted: Option<&mut SlidingWindow>,
-        now_ms: u64,
-    ) -> Drawn {
-        let mut everything: Vec<(u64, u32)> =
-            counted.map(|window| window.passes(now_ms).collect()).unwrap_or_default();
-        let fresh = !self.known || everything.is_empty();
-        if !fresh {
-            everything = owed.passes(now_ms).collect();
-        }
-        Drawn { limit: self.limit, fresh, books: everything, owed }
-    }
-
-    fn whole_in_ms(&self, now_ms: u64) -> u64 {
-        self.whole_at_ms.saturating_sub(now_ms)
-    }
-}
-
 impl Reached {
     fn standing(&self, now_ms: u64) -> Standing {
         Standing {
@@ -525,11 +409,6 @@ impl Reached {
             reset_in_ms: self.whole_at_ms.saturating_sub(now_ms),
         }
     }
-}
-
-/// How much, without when.
-fn sum(pairs: &[(u64, u32)]) -> u64 {
-    pairs.iter().map(|(_, count)| u64::from(*count)).sum()
 }
 
 /// This instance's part of a limit: what passes in it while Redis is away.

@@ -136,7 +136,9 @@ impl RedisClient {
         let lost = self.epoch.as_ref().is_some_and(|known| *known != epoch);
         let keys = self.inner.keys();
         if lost {
-            keys.iter().for_each(|key| key.lose());
+            for key in &keys {
+                key.lose();
+            }
         }
         self.book(connection, keys, lost).await?;
         let young = SETTLE.saturating_sub(Duration::from_millis(age_ms));
@@ -144,7 +146,9 @@ impl RedisClient {
         self.epoch = Some(epoch);
         sleep_until(settled).await;
         let keys = self.inner.keys();
-        keys.iter().for_each(|key| key.doubt(self.inner.live(), self.inner.now_ms()));
+        for key in &keys {
+            key.doubt(self.inner.live(), self.inner.now_ms());
+        }
         // What passed meanwhile.
         self.book(connection, keys, false).await
     }
@@ -265,11 +269,10 @@ impl RedisClient {
         match look_at_ms {
             _ if lost => return Ok(Next::Lost(ask)),
             // It was not done, or not all of it.
-            Some(at_ms) if at_ms <= now_ms => {
-                if ask.key.ask(ask.subject, now_ms) {
-                    return Ok(Next::Again(ask));
-                }
+            Some(at_ms) if at_ms <= now_ms && ask.key.ask(ask.subject, now_ms) => {
+                return Ok(Next::Again(ask));
             }
+            Some(at_ms) if at_ms <= now_ms => {}
             Some(at_ms) if ask.key.watch(ask.subject, now_ms) => self.watch(at_ms, ask),
             _ => {}
         }
@@ -325,7 +328,9 @@ impl RedisClient {
         }
         let watched = std::mem::take(&mut self.watched);
         let keys: Vec<_> = watched.into_values().map(|ask| ask.key).collect();
-        keys.iter().for_each(|key| key.give_up());
+        for key in &keys {
+            key.give_up();
+        }
         let released = self.book(connection, keys, false).await;
         // Who waits for it may have had enough.
         let _ = done.send(());

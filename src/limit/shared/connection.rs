@@ -70,8 +70,8 @@ pub(super) struct Connector {
 }
 
 enum Target {
-    One(Client),
-    Cluster(ClusterClient),
+    One(Box<Client>),
+    Cluster(Box<ClusterClient>),
 }
 
 struct Speech {
@@ -115,19 +115,19 @@ impl Connector {
                 if let Some(certificates) = certificates {
                     builder = builder.certs(certificates);
                 }
-                Target::Cluster(builder.build()?)
+                Target::Cluster(Box::new(builder.build()?))
             }
             RedisPlace::Server { tls, node } => {
                 let information = information(location, address(node, *tls))?;
-                Target::One(match certificates {
+                Target::One(Box::new(match certificates {
                     Some(certificates) => Client::build_with_tls(information, certificates)?,
                     None => Client::open(information)?,
-                })
+                }))
             }
-            RedisPlace::Socket(path) => Target::One(Client::open(information(
-                location,
-                ConnectionAddr::Unix(path.clone()),
-            )?)?),
+            RedisPlace::Socket(path) => {
+                let socket = ConnectionAddr::Unix(path.clone());
+                Target::One(Box::new(Client::open(information(location, socket)?)?))
+            }
         };
         let speech = Speech {
             draw: Script::new(include_str!("draw.lua")),

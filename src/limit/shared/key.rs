@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::allowance::{After, Allowance, Stand, share};
 use super::draw::{Answer, Draw, Subject};
+use super::request::{Asked, How, Subjects, Verdict};
 use crate::domain::{KeyId, Limit};
 use crate::limit::Exceeded;
 use crate::limit::window::Standing;
@@ -28,78 +29,6 @@ struct State {
     own: Allowance,
     /// Sorted by route.
     of_routes: Vec<(RouteId, Allowance)>,
-}
-
-/// The limits of a request; at least one.
-#[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
-    own: &'a [Limit],
-    route: Option<(RouteId, &'a [Limit])>,
-}
-
-/// Some of a request's subjects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Subjects {
-    own: bool,
-    route: Option<RouteId>,
-}
-
-/// By what right a request may pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
-    /// By Redis's grant.
-    Granted,
-    /// It has waited for one long enough: by the instance's own share, and by what was left.
-    Late,
-    /// The same where Redis is always late: by what was left alone.
-    FarLate,
-    /// Redis is away: by the instance's own share.
-    Alone,
-}
-
-/// What a request is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Pass. How the limit nearest to its end stands then.
-    Pass(Option<Standing>),
-    /// Be refused.
-    Refuse(Exceeded),
-    /// Wait for an answer about these, and ask again.
-    Wait(Subjects),
-}
-
-impl<'a> Asked<'a> {
-    /// `None`: there is no limit.
-    pub(super) fn of(own: &'a [Limit], route: Option<(RouteId, &'a [Limit])>) -> Option<Self> {
-        let route = route.filter(|(_, limits)| !limits.is_empty());
-        (!own.is_empty() || route.is_some()).then_some(Self { own, route })
-    }
-
-    fn subjects(self) -> impl Iterator<Item = (Subject, &'a [Limit])> {
-        let own = (!self.own.is_empty()).then_some((Subject::Own, self.own));
-        let route = self.route.map(|(id, limits)| (Subject::Route(id), limits));
-        own.into_iter().chain(route)
-    }
-}
-
-impl Subjects {
-    fn add(&mut self, subject: Subject) {
-        match subject {
-            Subject::Own => self.own = true,
-            Subject::Route(route) => self.route = Some(route),
-        }
-    }
-
-    /// Each of them.
-    pub(super) fn each(self) -> impl Iterator<Item = Subject> {
-        let own = self.own.then_some(Subject::Own);
-        own.into_iter().chain(self.route.map(Subject::Route))
-    }
-
-    /// Whether there is none.
-    pub(super) fn is_empty(self) -> bool {
-        self == Self::default()
-    }
 }
 
 impl SharedKey {
@@ -250,16 +179,14 @@ impl State {
     fn of(&mut self, subject: Subject, now_ms: u64) -> (&mut Windows, &mut Allowance) {
         let Self { counted, own, of_routes } = self;
         let Some(route) = subject.route() else { return (counted, own) };
-        let place = match of_routes.binary_search_by_key(&route, |(id, _)| *id) {
-            Ok(place) => place,
-            Err(_) => {
-                // After reloads, some of them may be no route's any more.
-                of_routes.retain_mut(|(_, allowance)| !allowance.is_idle(now_ms));
-                let place = of_routes.partition_point(|(id, _)| *id < route);
-                of_routes.insert(place, (route, Allowance::default()));
-                place
-            }
-        };
+        let found = of_routes.binary_search_by_key(&route, |(id, _)| *id);
+        let place = found.unwrap_or_else(|_| {
+            // After reloads, some of them may be no route's any more.
+            of_routes.retain_mut(|(_, allowance)| !allowance.is_idle(now_ms));
+            let place = of_routes.partition_point(|(id, _)| *id < route);
+            of_routes.insert(place, (route, Allowance::default()));
+            place
+        });
         (counted, &mut of_routes[place].1)
     }
 

@@ -11,6 +11,8 @@ mod client;
 mod connection;
 mod draw;
 mod key;
+mod request;
+mod view;
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
@@ -26,7 +28,7 @@ pub(crate) use key::SharedKey;
 
 use self::client::{Ask, Message};
 use self::connection::Connector;
-use self::key::{Asked, How, Subjects, Verdict};
+use self::request::{Asked, How, Subjects, Verdict};
 use super::{Exceeded, KeyCounters, RouteId, Standing};
 use crate::config::RedisLocation;
 use crate::domain::{KeyId, Limit};

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::key::{Asked, How, Subjects, Verdict};
 use super::model::Model;
 use super::*;
 use crate::limit::RouteId;
