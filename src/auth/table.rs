@@ -167,6 +167,13 @@ impl Expiry {
         self.seen.load(Ordering::Relaxed)
     }
 
+    /// The same end read again is reached if it was before.
+    fn remember(&self, before: &Self) {
+        if self.at_ms == before.at_ms && before.seen.load(Ordering::Relaxed) {
+            self.seen.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// The end in milliseconds since the Unix epoch.
     pub fn at_ms(&self) -> Option<i64> {
         self.at_ms
@@ -215,6 +222,16 @@ impl KeyRecord {
             secrets,
             owner,
             key,
+        }
+    }
+
+    /// Takes over which ends were reached.
+    fn remember(&self, before: &Self) {
+        self.expiry.remember(&before.expiry);
+        for (id, end) in &self.secrets {
+            if let Some(before) = before.end_of(*id) {
+                end.expiry.remember(&before.expiry);
+            }
         }
     }
 
@@ -283,6 +300,7 @@ impl KeyEntry {
             policy,
             record.epoch,
         );
+        fresh.remember(record);
         self.record.compare_and_swap(record, Arc::new(fresh));
     }
 }
@@ -406,6 +424,7 @@ impl KeyTable {
         let before = self.key(&id);
         if let Some(before) = &before {
             let row = before.row();
+            record.remember(&row);
             let secrets = row.secrets.iter().map(|(id, _)| id);
             self.remove_secrets(secrets.filter(|id| record.end_of(**id).is_none()));
         }
@@ -464,6 +483,9 @@ impl KeyTable {
             used_minute: AtomicI64::new(used),
             flushed_minute: AtomicI64::new(flushed),
         };
+        if let Some(before) = before {
+            entry.end.expiry.remember(&before.end.expiry);
+        }
         self.secrets.pin().insert(secret.id, Arc::new(entry));
     }
 

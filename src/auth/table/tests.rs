@@ -95,6 +95,32 @@ fn an_end_that_was_reached_stays_reached_when_the_clock_jumps_back() {
 }
 
 #[test]
+fn an_end_that_was_reached_stays_reached_when_its_row_is_read_or_compiled_again() {
+    let end = Timestamp::from_second(60).ok();
+    let ending = || {
+        let mut ending = loaded(0, "a");
+        (ending.key.key.expires_at, ending.key.secrets[0].expires_at) = (end, end);
+        ending
+    };
+    let table = KeyTable::holding([ending()], &policy(), at_minute(0));
+    let are_over = |minute: i64, policy: &KeyPolicy| {
+        let (secret, wall_ms) = (table.secret(public_id(0)).unwrap(), minute * 60_000);
+        let record = secret.key.record(policy);
+        let listed = record.end_of(secret.id).unwrap();
+        [&record.expiry, &secret.end.expiry, &listed.expiry].map(|expiry| expiry.is_over(wall_ms))
+    };
+    assert_eq!(are_over(0, &policy()), [false; 3]);
+    assert_eq!(are_over(1, &policy()), [true; 3]);
+    table.put(ending(), None, &policy(), at_minute(0));
+    assert_eq!(are_over(0, &policy()), [true; 3]);
+    assert_eq!(are_over(0, &KeyPolicy { generation: 2, ..policy() }), [true; 3]);
+    let mut later = ending();
+    later.key.key.expires_at = Timestamp::from_second(61).ok();
+    table.put(later, None, &policy(), at_minute(0));
+    assert_eq!(are_over(0, &policy()), [false, true, true], "another end is not reached");
+}
+
+#[test]
 fn a_switched_owner_is_switched_for_all_its_keys() {
     let table = KeyTable::holding((0..3).map(|n| loaded(n, "a")), &policy(), at_minute(0));
     let mut owner = loaded(0, "a").owner;

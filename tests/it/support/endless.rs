@@ -108,7 +108,7 @@ fn serve(call: &mut Call<'_>, shared: &Shared) -> io::Result<()> {
         "/download" => {
             call.write(format!("HTTP/1.1 200 OK\r\ncontent-length: {LONG}\r\n\r\n").as_bytes())?;
             loop {
-                call.write(&[b'x'; 64 * 1024])?;
+                call.write(&[b'x'; 16 * 1024])?;
             }
         }
         "/waiting" => {
