@@ -3,10 +3,10 @@
 //! Every check goes on behind a complaint, so that all of them come at once; what they return then
 //! is thrown away with the rest.
 
+mod cluster;
 mod cors;
 mod keys;
 mod path;
-mod redis;
 mod routes;
 mod upstreams;
 
@@ -38,7 +38,7 @@ pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
         admin_listen: root.table("admin").address("listen"),
         store: store(root.table("store"), complaints),
         cache: cache(root.table("cache")),
-        redis: redis::check(root.table("cluster"), complaints),
+        redis: cluster::check(root.table("cluster"), complaints),
         keys: keys::check(root.table("keys"), complaints),
         limits: limits(root.table("limits"), complaints),
         permissions: permissions(root.table("permissions"), &scopes, complaints),

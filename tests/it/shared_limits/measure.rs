@@ -16,7 +16,9 @@ fn overheads(gateway: &TestGateway, requests: usize) -> Vec<u64> {
         let micros = |line: &str| {
             let line: serde_json::Value = serde_json::from_str(line).expect("a line is JSON");
             let ms = line["overhead_ms"].as_f64().expect("a number");
-            (line["path"] == "/a").then_some((ms * 1_000.0).round() as u64)
+            #[expect(clippy::cast_sign_loss, reason = "a length of time")]
+            let micros = (ms * 1_000.0).round() as u64;
+            (line["path"] == "/a").then_some(micros)
         };
         log.lines().filter_map(micros).collect::<Vec<u64>>()
     };
