@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Instances, crowd, passed, says_left};
+use super::{Instances, Timed, crowd, passed, says_left};
 use crate::support::{Origin, Redis};
+
+const ATTEMPTS: usize = 8;
 
 #[test]
 fn of_a_thousand_requests_over_three_instances_sixty_pass_however_they_are_spread() {
@@ -16,17 +18,31 @@ fn of_a_thousand_requests_over_three_instances_sixty_pass_however_they_are_sprea
     for (connections, requests) in
         [([4, 4, 4], [84, 83, 83]), ([8, 1, 1], [112, 94, 10]), ([1, 0, 8], [10, 0, 124])]
     {
-        let key = instances.key("--limit 60/min --limit 1000/hour");
-        let answers =
-            crowd(&instances, &connections, &key, "/a", |instance, sent| sent < requests[instance]);
-        let late = instances.total("keygate_redis_late_total");
-        println!("{connections:?}: {} of {}, {late} late", passed(&answers), answers.len());
-        assert_eq!(passed(&answers), 60);
+        let answers = when_redis_is_in_time(&instances, || {
+            let key = instances.key("--limit 60/min --limit 1000/hour");
+            crowd(&instances, &connections, &key, "/a", |instance, sent| sent < requests[instance])
+        });
+        assert_eq!(passed(&answers), 60, "{connections:?}");
         for timed in answers.iter().filter(|timed| timed.answer.status != 200) {
             timed.answer.is_refusal(429, "rate_limited", "Too many requests");
             assert!((1..=62).contains(&timed.answer.number("retry-after")));
         }
     }
+}
+
+/// Plays with a fresh key until no request of it had to go on before Redis had answered: on a machine
+/// that stands still for some milliseconds one does, and then one more may pass.
+fn when_redis_is_in_time(instances: &Instances, play: impl Fn() -> Vec<Timed>) -> Vec<Timed> {
+    let late = || instances.total("keygate_redis_late_total");
+    for _ in 0..ATTEMPTS {
+        let before = late();
+        let answers = play();
+        if late() == before || passed(&answers) == 60 {
+            return answers;
+        }
+        assert!(passed(&answers).abs_diff(60) <= 1, "{} of 60 passed", passed(&answers));
+    }
+    panic!("Redis was late in each of {ATTEMPTS} attempts");
 }
 
 #[test]
