@@ -201,8 +201,8 @@ impl Allowance {
     /// Whether one more may pass while Redis, which is in reach, is late; else the limit that is in the
     /// way.
     pub(super) fn may_owe(&mut self, live: u32, now_ms: u64) -> Result<(), Standing> {
-        let booking = self.booking;
-        self.views.iter_mut().try_for_each(|view| view.may_owe(booking, live, now_ms))
+        let (booking, is_alone) = (self.booking, self.waiting == 0);
+        self.views.iter_mut().try_for_each(|view| view.may_owe(booking, is_alone, live, now_ms))
     }
 
     /// How each limit stands, as far as is known.

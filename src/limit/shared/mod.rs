@@ -34,8 +34,9 @@ use crate::config::RedisLocation;
 use crate::domain::{KeyId, Limit};
 use crate::telemetry::metrics::Metrics;
 
-/// How long a request waits for Redis. A timer is up to a millisecond late, and five are promised.
-const WAIT: Duration = Duration::from_micros(3_500);
+/// How long a request waits for Redis. A timer, which rounds up twice, is up to two milliseconds late,
+/// and five are promised.
+const WAIT: Duration = Duration::from_millis(3);
 /// After so many requests in a row that have waited in vain, Redis is not slow for once but far away.
 const FAR: u32 = 16;
 /// How long the start waits for the first connection.

@@ -30,6 +30,8 @@ struct World {
     longest_wait_ms: u64,
     draws: usize,
     how_late: How,
+    /// How many more requests come as soon as another is answered.
+    follow: usize,
 }
 
 enum Event {
@@ -57,6 +59,7 @@ impl World {
             longest_wait_ms: 0,
             draws: 0,
             how_late: How::Late,
+            follow: 0,
         };
         world.at(0, Event::Look);
         world
@@ -137,6 +140,10 @@ impl World {
         let (verdict, asks) = self.keys[at].decide(asked, waited, how, live, self.now_ms);
         for subject in asks.each() {
             self.draw(at, subject);
+        }
+        if self.follow > 0 && !matches!(verdict, Verdict::Wait(_)) {
+            self.follow -= 1;
+            self.at(self.now_ms + 1, Event::Request { instance: at });
         }
         match verdict {
             Verdict::Pass(_) => self.passed.push((self.now_ms, at)),
@@ -340,6 +347,21 @@ proptest! {
         // A hundredth, or of a small limit one for each of the others.
         let more = (limit as usize).div_ceil(100).max(2);
         prop_assert!(most <= limit as usize + more, "{most} of {limit}");
+    }
+
+    #[test]
+    fn of_a_crowd_that_asks_as_fast_as_it_is_answered_hardly_more_passes_where_redis_is_late(
+        clients in prop::collection::vec(0usize..3, 3..16),
+        delays in prop::collection::vec(
+            prop_oneof![80 => 0u64..2, 15 => 2u64..6, 5 => 6u64..30],
+            20..200,
+        ),
+    ) {
+        let mut world = World::of(3, &["60/min", "1000/hour"], &delays);
+        world.follow = 3_000;
+        world.requests(clients.iter().map(|instance| (0, *instance)));
+        world.run_until(20_000);
+        prop_assert!((59..=61).contains(&world.passed.len()), "{} passed", world.passed.len());
     }
 
     #[test]

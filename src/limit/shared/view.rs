@@ -1,17 +1,20 @@
 //! One window as an instance sees it: what it owes to Redis, what Redis last said, and what may have
 //! become of that since.
 
-use super::draw::{Drawn, length_ms};
+use super::draw::{Drawn, PATIENCE_MS, length_ms};
 use crate::domain::Limit;
 use crate::limit::window::{SlidingWindow, Standing};
 
 /// Of its share of what was left, one in so many may pass while Redis is late.
 const LATE_PART: u32 = 4;
 /// No pace is learnt from less, in milliseconds: answers come in bunches.
-const PACE_MS: u64 = 10;
+const PACE_MS: u64 = 1;
 /// For how long others are taken to go at this instance's own pace, in milliseconds: those who come
 /// every second are no crowd.
 const CROWD_MS: u64 = 50;
+/// How long it takes, where Redis is late, until what has passed is booked, in milliseconds.
+const BOOKED_MS: u64 = 20;
+const MILLION: u64 = 1_000_000;
 /// What a request is told that was refused because Redis did not answer in time, in milliseconds.
 const TRY_AGAIN_MS: u64 = 1_000;
 
@@ -29,14 +32,17 @@ pub(super) struct View {
     pub(super) whole_at_ms: u64,
     /// When Redis last answered; 0: never.
     answered_at_ms: u64,
-    /// How many passes a millisecond this instance and the others had of late.
-    pace: Pace,
+    /// `None`: it takes two answers to tell.
+    pace: Option<Pace>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+/// How many passes there were of late, in millionths of one a millisecond.
+#[derive(Clone, Copy, Debug)]
 struct Pace {
-    own: f64,
-    others: f64,
+    /// Of this instance.
+    own: u64,
+    /// Of all others together.
+    others: u64,
 }
 
 impl View {
@@ -49,7 +55,7 @@ impl View {
             left: limit.max.get(),
             whole_at_ms: 0,
             answered_at_ms: 0,
-            pace: Pace::default(),
+            pace: None,
         }
     }
 
@@ -63,27 +69,33 @@ impl View {
         left: u32,
         now_ms: u64,
     ) {
-        let since_ms = now_ms.saturating_sub(self.answered_at_ms).max(PACE_MS) as f64;
+        let since_ms = now_ms.saturating_sub(self.answered_at_ms).max(PACE_MS);
         if self.answered_at_ms > 0 && !drawn.fresh {
             let own = sum(&drawn.books) + u64::from(granted);
             let before = u64::from(self.left) + sum(returns);
             let others = before.saturating_sub(u64::from(left) + own);
             // The latest answer counts as much as all before it.
-            self.pace.own = f64::midpoint(self.pace.own, own as f64 / since_ms);
-            self.pace.others = f64::midpoint(self.pace.others, others as f64 / since_ms);
+            let [own, others] = [own, others].map(|passes| passes * MILLION / since_ms);
+            let before = self.pace.unwrap_or(Pace { own, others });
+            self.pace = Some(Pace {
+                own: u64::midpoint(before.own, own),
+                others: u64::midpoint(before.others, others),
+            });
         }
         self.answered_at_ms = now_ms;
     }
 
-    /// What the others may have used since the last answer: at twice their pace; and, for they may
-    /// have come to a crowd that is here already, for a moment at ours, each of them.
-    fn used_since(&self, live: u32, now_ms: u64) -> u32 {
+    /// What the others may have used from the last answer until what passes now is booked: at twice
+    /// their pace; and, for they may have come to a crowd that is here already, for a moment at ours,
+    /// each of them.
+    fn used_until_booked(&self, live: u32, now_ms: u64) -> u32 {
+        let Some(pace) = self.pace else { return 0 };
         let since_ms = now_ms.saturating_sub(self.answered_at_ms);
-        let as_before = 2.0 * self.pace.others * since_ms as f64;
-        let as_here = self.pace.own * f64::from(live - 1) * since_ms.min(CROWD_MS) as f64;
-        #[expect(clippy::cast_sign_loss, reason = "neither is negative")]
-        let used = (as_before + as_here).round() as u32;
-        used
+        let as_before = (2 * pace.others).saturating_mul(since_ms + BOOKED_MS);
+        let here_ms = u64::from(live - 1) * (since_ms.min(CROWD_MS) + BOOKED_MS);
+        let as_here = pace.own.saturating_mul(here_ms);
+        let used = as_before.saturating_add(as_here).saturating_add(MILLION / 2) / MILLION;
+        u32::try_from(used).unwrap_or(u32::MAX)
     }
 
     /// Where Redis has nothing of this instance, because it is new, has rested or Redis has lost it,
@@ -103,11 +115,25 @@ impl View {
         Drawn { limit: self.limit, fresh, books: everything, owed }
     }
 
-    /// Whether one more may pass while Redis is late: of what is left, less what the others are likely
-    /// to have used since the last answer, a part of a part; and one at least. `booking` are under way.
-    pub(super) fn may_owe(&mut self, booking: u64, live: u32, now_ms: u64) -> Result<(), Standing> {
-        let left = self.left.saturating_sub(self.used_since(live, now_ms));
-        let part = (left / LATE_PART / live).max(left.min(1));
+    /// Whether one more may pass while Redis is late, besides those that are under way to be booked.
+    /// Where what is left would last for longer than Redis is waited for, at the pace that all have
+    /// had, a part of this instance's share of it may. Else, or where no pace is known, only one that
+    /// is alone: of a small limit, what others may have used up meanwhile is soon more than a
+    /// hundredth.
+    pub(super) fn may_owe(
+        &mut self,
+        booking: u64,
+        is_alone: bool,
+        live: u32,
+        now_ms: u64,
+    ) -> Result<(), Standing> {
+        let left = self.left.saturating_sub(self.used_until_booked(live, now_ms));
+        let lasts = self.pace.is_some_and(|pace| {
+            let all = (2 * pace.others).saturating_add(pace.own.saturating_mul(live.into()));
+            all.saturating_mul(PATIENCE_MS) / MILLION < u64::from(left)
+        });
+        let one = left.min(is_alone.into());
+        let part = if lasts { (left / LATE_PART / live).max(one) } else { one };
         if self.owed.passed(now_ms) + booking < u64::from(part) {
             return Ok(());
         }
