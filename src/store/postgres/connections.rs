@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use crate::store::migrate::{NEEDED, VERSION};
 use crate::store::{Result, StoreError, error};
 
-/// How long a connection may take, be it made or found to work. Who follows the changes waits less.
-const CONNECT: Duration = Duration::from_secs(5);
+/// How long a connection may take, be it made or found to work.
+const CONNECT: Duration = Duration::from_secs(2);
 /// How long an answer may take: a server that hangs is away.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long reading a whole table may take: a million public ids are a second or less.

@@ -5,8 +5,13 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::{Answer, PATIENCE, Wire};
+
+/// Between an answer and the next request: clients that never rest keep every core, and starve the
+/// servers that a test starts beside them.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// How many answers had which status; 0 stands for a connection that broke instead, and [`REFUSED`]
 /// for one that nobody took.
@@ -121,6 +126,7 @@ fn send_on(address: SocketAddr, request: &[u8], shared: &Shared) {
         let answer = wire.try_send(request).and_then(|()| wire.try_answer()).ok().flatten();
         shared.count(answer.as_ref().map_or(0, |answer| answer.status));
         kept = answer.filter(keeps_its_connection).map(|_| wire);
+        thread::park_timeout(PAUSE);
     }
 }
 
