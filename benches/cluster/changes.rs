@@ -9,7 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
-use keygate::domain::{Key, Secret};
+use jiff::Timestamp;
+use keygate::domain::{Act, Key, Secret};
 use keygate::key::SecretText;
 use keygate::key::hash::Argon2Strength;
 
@@ -55,7 +56,11 @@ fn create(
     (key, secret, text): &(Key, Secret, SecretText),
 ) -> Result<Duration> {
     ensure!(key.scopes == [SCOPE], "the harness mints keys with the route's scope");
-    let write = || library.run(async |store| store.create_key(key, secret).await);
+    let write = || {
+        library.run(async |store| {
+            store.create_key(&Act::own(Timestamp::UNIX_EPOCH), key, secret).await
+        })
+    };
     until_all_answer(instances, &get(PATH, text.expose()), [401, 200], write)
 }
 

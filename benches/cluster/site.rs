@@ -6,7 +6,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
-use keygate::domain::{Clock, KeyId};
+use keygate::domain::{Act, Clock, KeyId};
 use keygate::store::{KeyPatch, Store};
 use sqlx::{Connection as _, PgConnection};
 use tokio::runtime::{Builder, Runtime};
@@ -93,14 +93,16 @@ impl Library {
     pub fn set_scopes(&self, key: &KeyId, scopes: &[&str]) -> Result<()> {
         let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
         let patch = KeyPatch { scopes: Some(scopes), ..KeyPatch::default() };
-        let there = self.run(async |store| store.update_key(key, &patch).await)?;
+        let there =
+            self.run(async |store| store.update_key(&Act::own(now()), key, &patch).await)?;
         anyhow::ensure!(there, "the key is gone");
         Ok(())
     }
 
     /// Ends a key.
     pub fn revoke(&self, key: &KeyId) -> Result<()> {
-        let ended = self.run(async |store| store.revoke_key(key, None, now()).await)?;
+        let ended =
+            self.run(async |store| store.revoke_key(&Act::own(now()), key, None, now()).await)?;
         anyhow::ensure!(ended == 1, "{ended} keys were revoked instead of one");
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! once, alone on stdout, and is never taken as an argument.
 
 mod agent;
+mod audit;
 mod config;
 mod demo;
 mod documents;
@@ -84,6 +85,8 @@ enum Command {
     /// Keys, in the words of Agent OTP
     #[command(subcommand)]
     Agent(agent::Agent),
+    /// Who changed what, when, from where
+    Audit(audit::Audit),
     /// The running instances: who they are, and how far behind
     Instances,
     /// Run a small upstream that answers with the request it got
@@ -120,6 +123,7 @@ fn dispatch(command: Command, globals: &Globals) -> Result {
         Command::Owner(owner) => on_this_thread(owner::run(owner, globals)),
         Command::Key(key) => on_this_thread(key::run(key, globals)),
         Command::Agent(agent) => on_this_thread(agent::run(agent, globals)),
+        Command::Audit(audit) => on_this_thread(audit::run(audit, globals)),
         Command::Instances => on_this_thread(instances::run(globals)),
         Command::Health(health) => on_this_thread(health::run(health, globals)),
         Command::Completions(completions) => documents::completions(&completions),

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use super::failure::Result;
 use super::{Failure, Globals};
-use crate::auth::mint::Mint;
+use crate::auth::mint::{Asker, Mint};
 use crate::auth::view::KeyView;
 use crate::config::{self, Config, Environment, LoadedConfig};
-use crate::domain::{Clock, KeyWithSecrets};
+use crate::domain::{Actor, Clock, KeyWithSecrets};
 use crate::store::{self, Store};
 
 /// A loaded configuration and its store, with a schema that fits.
@@ -21,6 +21,8 @@ pub(crate) struct Session {
     pub(crate) store: Arc<dyn Store>,
     /// The system's.
     pub(crate) clock: Clock,
+    /// The user of this machine who typed it.
+    asker: Asker,
 }
 
 impl Session {
@@ -36,7 +38,8 @@ impl Session {
     pub(crate) async fn on(loaded: LoadedConfig) -> Result<Self> {
         let store = open_store(&loaded.config).await?;
         store::prepare(&*store, &loaded.config.store).await?;
-        Ok(Self { loaded, store, clock: Clock::system() })
+        let asker = Asker { actor: Actor::Command(user().into()), address: None };
+        Ok(Self { loaded, store, clock: Clock::system(), asker })
     }
 
     /// The checked configuration.
@@ -46,7 +49,7 @@ impl Session {
 
     /// What makes and changes keys here.
     pub(crate) fn mint(&self) -> Mint<'_> {
-        Mint { store: &*self.store, config: self.config(), clock: &self.clock }
+        Mint { store: &*self.store, config: self.config(), clock: &self.clock, asker: &self.asker }
     }
 
     /// A key as programs are shown it.
@@ -77,4 +80,16 @@ pub(crate) fn load(globals: &Globals) -> Result<LoadedConfig> {
 /// Opens the store without a look at its schema.
 pub(crate) async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
     Ok(store::open(&config.store).await?)
+}
+
+/// The name of who runs the command, or the number where the machine knows no name.
+fn user() -> String {
+    let id = rustix::process::getuid().as_raw().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _, number) = (fields.next()?, fields.next()?, fields.next()?);
+        (number == id).then(|| name.to_owned())
+    });
+    named.unwrap_or(id)
 }

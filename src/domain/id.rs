@@ -72,6 +72,16 @@ record_id! {
     InstanceId, "inst_"
 }
 
+record_id! {
+    /// Names an event: `evt_` and 26 characters of base32.
+    EventId, "evt_"
+}
+
+record_id! {
+    /// Names a row of the audit log: `aud_` and 26 characters of base32.
+    AuditId, "aud_"
+}
+
 fn base32(mut value: u128) -> String {
     let mut text = [0u8; 26];
     for place in text.iter_mut().rev() {

@@ -3,26 +3,36 @@
 //! Nothing here does IO, asks for the time or knows a store: every function is a pure one over its
 //! arguments. Everything else stands on this module, and it stands on nothing of ours.
 
+pub mod act;
+pub mod audit;
 pub mod clock;
+pub mod event;
 pub mod explanation;
 pub mod id;
 pub mod instance;
 pub mod key;
 pub mod money;
+pub mod month;
 pub mod net;
 pub mod owner;
 pub mod refusal;
 pub mod scope;
+pub mod usage;
 pub mod window;
 
+pub use act::{Act, Actor, Target};
+pub use audit::AuditRow;
 pub use clock::Clock;
+pub use event::{Event, EventKind};
 pub use explanation::Explanation;
-pub use id::{InstanceId, KeyId, OwnerId, PublicId};
+pub use id::{AuditId, EventId, InstanceId, KeyId, OwnerId, PublicId};
 pub use instance::{Instance, InstanceStatus, SeenInstance};
 pub use key::{Environment, Key, KeyStatus, KeyWithSecrets, Secret, SecretStatus};
 pub use money::Millionths;
+pub use month::Month;
 pub use net::AddressRange;
 pub use owner::Owner;
 pub use refusal::{Reason, Refusal};
 pub use scope::{Catalogue, ScopeSet};
+pub use usage::{LeaseId, Used};
 pub use window::{Limit, Window};

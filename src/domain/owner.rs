@@ -15,6 +15,9 @@ pub struct Owner {
     /// Whether its keys are refused.
     #[serde(rename = "status", serialize_with = "status")]
     pub disabled: bool,
+    /// Whether its keys spend prepaid credits: from the first that were added on.
+    #[serde(skip)]
+    pub prepaid: bool,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -22,7 +25,7 @@ pub struct Owner {
 impl Owner {
     /// An owner that was made just now.
     pub fn new(id: OwnerId, name: String, now: Timestamp) -> Self {
-        Self { id, name, disabled: false, created_at: now }
+        Self { id, name, disabled: false, prepaid: false, created_at: now }
     }
 }
 

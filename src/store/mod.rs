@@ -5,10 +5,12 @@
 //! stores do alike stands once, in `common/`, which each takes in as a child; their own files have
 //! what differs. Every statement is run on both by the one suite in `tests/it/store/`.
 
+pub mod audit;
 mod error;
 pub mod feed;
 mod list;
 pub mod migrate;
+pub mod outbox;
 pub mod postgres;
 mod rows;
 pub mod sqlite;
@@ -22,12 +24,14 @@ use thiserror::Error;
 
 use crate::config::StoreLocation;
 use crate::domain::{
-    AddressRange, Instance, InstanceId, Key, KeyId, KeyStatus, KeyWithSecrets, Limit, Millionths,
-    Owner, OwnerId, PublicId, Secret, SeenInstance,
+    Act, AddressRange, Instance, InstanceId, Key, KeyId, KeyStatus, KeyWithSecrets, Limit,
+    Millionths, Owner, OwnerId, PublicId, Secret, SeenInstance,
 };
 
+pub use audit::{AuditFilter, AuditLog};
 pub use feed::{Change, Changes, Feed};
 pub use migrate::{SchemaStatus, prepare};
+pub use outbox::Outbox;
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 
@@ -181,9 +185,10 @@ pub struct ConfirmedMac {
     pub mac: String,
 }
 
-/// Owners, keys and secrets, kept.
+/// Owners, keys and secrets, kept. Every change of them names its [`Act`] and is in the audit log, and
+/// what is to be told of it in the outbox, in one transaction with it.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: AuditLog + Outbox + Send + Sync + 'static {
     /// Brings the schema up to date under a lock; what was done. Safe to call from several
     /// instances at once.
     async fn migrate(&self) -> Result<SchemaStatus>;
@@ -193,29 +198,30 @@ pub trait Store: Send + Sync + 'static {
     async fn ping(&self) -> Result<()>;
 
     /// Makes an owner. A name that is taken is a [`StoreError::Conflict`].
-    async fn create_owner(&self, owner: &Owner) -> Result<()>;
+    async fn create_owner(&self, act: &Act, owner: &Owner) -> Result<()>;
     /// The owner with that id or, failing that, that name.
     async fn owner(&self, id_or_name: &str) -> Result<Option<Owner>>;
     /// Owners, newest first.
     async fn owners(&self, page: &PageRequest) -> Result<Page<Owner>>;
     /// Switches an owner; whether there is one.
-    async fn set_owner_disabled(&self, id: &OwnerId, disabled: bool) -> Result<bool>;
+    async fn set_owner_disabled(&self, act: &Act, id: &OwnerId, disabled: bool) -> Result<bool>;
 
     /// Makes a key with its first secret, in one transaction.
-    async fn create_key(&self, key: &Key, secret: &Secret) -> Result<()>;
+    async fn create_key(&self, act: &Act, key: &Key, secret: &Secret) -> Result<()>;
     /// A key with its secrets.
     async fn key(&self, id: &KeyId) -> Result<Option<KeyWithSecrets>>;
     /// Keys, newest first, with their secrets.
     async fn keys(&self, filter: &KeyFilter, page: &PageRequest) -> Result<Page<KeyWithSecrets>>;
     /// Changes a key in place; whether there is one that is not revoked.
-    async fn update_key(&self, id: &KeyId, patch: &KeyPatch) -> Result<bool>;
+    async fn update_key(&self, act: &Act, id: &KeyId, patch: &KeyPatch) -> Result<bool>;
     /// Switches a key; whether there is one that is not revoked.
-    async fn set_key_disabled(&self, id: &KeyId, disabled: bool) -> Result<bool>;
+    async fn set_key_disabled(&self, act: &Act, id: &KeyId, disabled: bool) -> Result<bool>;
     /// Adds a secret and lets the live ones end at `old_ends_at` or at their own end, whichever is
     /// sooner. Where two are live at `now`, that is refused unless `replace`, which ends the older
     /// one at once. Concurrent rotations of a key have one winner at a time.
     async fn rotate_key(
         &self,
+        act: &Act,
         id: &KeyId,
         secret: &Secret,
         old_ends_at: Timestamp,
@@ -224,9 +230,21 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Rotation>;
     /// Ends a key and every descendant for good; how many keys that were (0: no such key, or
     /// ended already).
-    async fn revoke_key(&self, id: &KeyId, reason: Option<&str>, now: Timestamp) -> Result<u64>;
+    async fn revoke_key(
+        &self,
+        act: &Act,
+        id: &KeyId,
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> Result<u64>;
     /// Ends one secret of a key for good; whether there was a live one.
-    async fn revoke_secret(&self, key: &KeyId, secret: PublicId, now: Timestamp) -> Result<bool>;
+    async fn revoke_secret(
+        &self,
+        act: &Act,
+        key: &KeyId,
+        secret: PublicId,
+        now: Timestamp,
+    ) -> Result<bool>;
 
     /// What the key table needs of the key that has this secret.
     async fn load_by_secret(&self, secret: PublicId) -> Result<Option<Loaded>>;

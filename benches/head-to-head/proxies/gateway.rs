@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use keygate::config::StoreLocation;
 use keygate::domain::id::DEFAULT_OWNER;
-use keygate::domain::{Clock, Environment, Key, OwnerId, Secret};
+use keygate::domain::{Act, Clock, Environment, Key, OwnerId, Secret};
 use keygate::key::hash::Argon2Strength;
 use keygate::store;
 
@@ -77,7 +77,7 @@ async fn fill(path: &Path, site: &Site<'_>) -> Result<()> {
             scopes: vec!["items:read".to_owned()],
             ..Key::new(format!("client {number}"), owner, Environment::Live, now)
         };
-        store.create_key(&key, &secret).await?;
+        store.create_key(&Act::own(now), &key, &secret).await?;
     }
     Ok(())
 }

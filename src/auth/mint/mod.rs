@@ -10,13 +10,15 @@ mod rules;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::config::Config;
 use crate::domain::{
-    AddressRange, Clock, Environment, Key, KeyId, KeyWithSecrets, Limit, PublicId, Secret,
+    Act, Actor, AddressRange, Clock, Environment, Key, KeyId, KeyWithSecrets, Limit, PublicId,
+    Secret,
 };
 use crate::key::format::Minted;
 use crate::store::{KeyPatch, Rotation, Store};
@@ -81,9 +83,24 @@ pub struct Mint<'a> {
     pub config: &'a Config,
     /// What now is.
     pub clock: &'a Clock,
+    /// Who changes something, and from where.
+    pub asker: &'a Asker,
+}
+
+/// Who asks for a change, and from where.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// Who.
+    pub actor: Actor,
+    /// From where, where that is over the network.
+    pub address: Option<IpAddr>,
 }
 
 impl Mint<'_> {
+    fn act(&self) -> Act {
+        Act { actor: self.asker.actor.clone(), address: self.asker.address, at: self.clock.now() }
+    }
+
     /// Makes a key with its first secret, which the caller hands on once and forgets.
     pub async fn create(&self, new: NewKey) -> Result<(KeyWithSecrets, Minted), MintError> {
         let now = self.clock.now();
@@ -102,7 +119,7 @@ impl Mint<'_> {
             metadata: new.metadata,
             ..Key::new(new.name, owner.id, new.environment, now)
         };
-        self.store.create_key(&key, &secret).await?;
+        self.store.create_key(&self.act(), &key, &secret).await?;
         Ok((KeyWithSecrets { key, secrets: vec![secret] }, minted))
     }
 
@@ -116,7 +133,7 @@ impl Mint<'_> {
     pub async fn update(&self, id: &KeyId, change: KeyChange) -> Result<KeyWithSecrets, MintError> {
         let held = self.unrevoked(id).await?;
         let patch = self.patch(&held.key, change).await?;
-        if !self.store.update_key(id, &patch).await? {
+        if !self.store.update_key(&self.act(), id, &patch).await? {
             return Err(MintError::Revoked(id.clone()));
         }
         self.key(id).await
@@ -139,7 +156,7 @@ impl Mint<'_> {
             .checked_add(grace)
             .map_err(|_| MintError::invalid("the grace ends after the year 9999: shorten it"))?;
         let (minted, secret) = self.mint_secret(held.key.environment, now).await?;
-        match self.store.rotate_key(id, &secret, old_ends_at, replace, now).await? {
+        match self.store.rotate_key(&self.act(), id, &secret, old_ends_at, replace, now).await? {
             Rotation::Done => Ok((self.key(id).await?, minted)),
             Rotation::TwoLive => Err(MintError::TwoLive(id.clone())),
             Rotation::NoKey => Err(MintError::Revoked(id.clone())),
@@ -153,7 +170,7 @@ impl Mint<'_> {
         disabled: bool,
     ) -> Result<KeyWithSecrets, MintError> {
         self.unrevoked(id).await?;
-        if !self.store.set_key_disabled(id, disabled).await? {
+        if !self.store.set_key_disabled(&self.act(), id, disabled).await? {
             return Err(MintError::Revoked(id.clone()));
         }
         self.key(id).await
@@ -166,7 +183,7 @@ impl Mint<'_> {
             rules::reason(reason, &self.config.keys.format)?;
         }
         self.key(id).await?;
-        Ok(self.store.revoke_key(id, reason, self.clock.now()).await?)
+        Ok(self.store.revoke_key(&self.act(), id, reason, self.clock.now()).await?)
     }
 
     /// Ends one live secret of a key for good; the key and its other secret stay.
@@ -176,7 +193,7 @@ impl Mint<'_> {
         secret: PublicId,
     ) -> Result<KeyWithSecrets, MintError> {
         self.key(id).await?;
-        if !self.store.revoke_secret(id, secret, self.clock.now()).await? {
+        if !self.store.revoke_secret(&self.act(), id, secret, self.clock.now()).await? {
             return Err(MintError::NoSuchSecret { key: id.clone(), secret });
         }
         self.key(id).await

@@ -31,7 +31,7 @@ impl Mint<'_> {
             return Err(MintError::invalid("an owner's name doesn't begin with `own_`, as ids do"));
         }
         let owner = Owner::new(OwnerId::mint(), name, self.clock.now());
-        self.store.create_owner(&owner).await?;
+        self.store.create_owner(&self.act(), &owner).await?;
         Ok(owner)
     }
 
@@ -42,7 +42,7 @@ impl Mint<'_> {
         disabled: bool,
     ) -> Result<Owner, MintError> {
         let mut owner = self.owner(id_or_name).await?;
-        self.store.set_owner_disabled(&owner.id, disabled).await?;
+        self.store.set_owner_disabled(&self.act(), &owner.id, disabled).await?;
         owner.disabled = disabled;
         Ok(owner)
     }

@@ -31,6 +31,7 @@ struct Fixture {
     store: Arc<dyn Store>,
     config: Config,
     clock: Clock,
+    asker: Asker,
     _directory: TempDir,
 }
 
@@ -48,11 +49,12 @@ impl Fixture {
         let store = store::open(&loaded.config.store).await.unwrap();
         store.migrate().await.unwrap();
         let clock = Clock::standing_at("2027-01-31T12:00:00Z".parse().unwrap());
-        Self { store, config: loaded.config, clock, _directory: directory }
+        let asker = Asker { actor: Actor::Keygate, address: None };
+        Self { store, config: loaded.config, clock, asker, _directory: directory }
     }
 
     fn mint(&self) -> Mint<'_> {
-        Mint { store: &*self.store, config: &self.config, clock: &self.clock }
+        Mint { store: &*self.store, config: &self.config, clock: &self.clock, asker: &self.asker }
     }
 
     async fn refused(&self, new: NewKey) -> (String, Option<String>) {

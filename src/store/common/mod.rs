@@ -4,6 +4,8 @@
 //! other, with its connections and with what it does its own way. Code generic over sqlx's databases
 //! would have to bound the encoding of every type it binds, in every function.
 
+mod audit;
+mod events;
 mod instances;
 mod write;
 
@@ -11,14 +13,17 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde_json::json;
 use sqlx::{QueryBuilder, query, query_as};
 
+use self::audit::{Entry, differences, policy, record};
+use self::events::{about, created, emit};
 use self::write::{check_parent, insert_key, insert_secret, rotate, update_key};
 use super::connections::{Ask, Command, Write};
 use super::{Database, HOLD_KEY, HOLD_LIVE, MIGRATIONS, PREPARE, This};
 use crate::domain::{
-    Instance, InstanceId, Key, KeyId, KeyWithSecrets, Owner, OwnerId, PublicId, Secret,
-    SeenInstance,
+    Act, EventKind, Instance, InstanceId, Key, KeyId, KeyWithSecrets, Owner, OwnerId, PublicId,
+    Secret, SeenInstance, Target,
 };
 use crate::store::feed::{ChangeRow, Kept, REVISION, changes};
 use crate::store::migrate::{SchemaStatus, VERSION, pending, status};
@@ -58,7 +63,7 @@ impl Store for This {
         self.connections.ping().await
     }
 
-    async fn create_owner(&self, owner: &Owner) -> Result<()> {
+    async fn create_owner(&self, act: &Act, owner: &Owner) -> Result<()> {
         let insert = query(
             "INSERT INTO owners (id, name, disabled, created_at) VALUES ($1, $2, $3, $4) \
              ON CONFLICT DO NOTHING",
@@ -73,6 +78,9 @@ impl Store for This {
             let taken = format!("an owner named {} exists already", owner.name);
             return Err(StoreError::Conflict(taken));
         }
+        let after = Some(json!({ "name": owner.name }));
+        let target = Target::Owner(&owner.id);
+        record(&mut write, act, Entry { after, ..Entry::plain("owner.create", target) }).await?;
         write.commit().await
     }
 
@@ -98,19 +106,27 @@ impl Store for This {
         Ok(list::page(owners, page, |owner: &Owner| owner.id.as_str()))
     }
 
-    async fn set_owner_disabled(&self, id: &OwnerId, disabled: bool) -> Result<bool> {
+    async fn set_owner_disabled(&self, act: &Act, id: &OwnerId, disabled: bool) -> Result<bool> {
         let update = query("UPDATE owners SET disabled = $2 WHERE id = $1");
         let mut write = self.connections.write().await?;
         let changed = write.run(update.bind(id.as_str()).bind(disabled)).await?;
+        if changed > 0 {
+            let action = if disabled { "owner.disable" } else { "owner.enable" };
+            record(&mut write, act, Entry::plain(action, Target::Owner(id))).await?;
+        }
         write.commit().await?;
         Ok(changed > 0)
     }
 
-    async fn create_key(&self, key: &Key, secret: &Secret) -> Result<()> {
+    async fn create_key(&self, act: &Act, key: &Key, secret: &Secret) -> Result<()> {
         let mut write = self.connections.write().await?;
         check_parent(&mut write, key).await?;
         write.run(insert_key(key)).await?;
         insert_secret(&mut write, &key.id, secret).await?;
+        let after = Some(policy(key).into());
+        let target = Target::Key(&key.id);
+        record(&mut write, act, Entry { after, ..Entry::plain("key.create", target) }).await?;
+        emit(&mut write, &created(key)).await?;
         write.commit().await
     }
 
@@ -127,7 +143,7 @@ impl Store for This {
         Ok(list::page(keys, page, |key: &KeyWithSecrets| key.key.id.as_str()))
     }
 
-    async fn update_key(&self, id: &KeyId, patch: &KeyPatch) -> Result<bool> {
+    async fn update_key(&self, act: &Act, id: &KeyId, patch: &KeyPatch) -> Result<bool> {
         let ask = query_as::<_, KeyRow>(select_keys!(
             "keys k",
             "WHERE k.id = $1 AND k.revoked_at IS NULL"
@@ -138,22 +154,32 @@ impl Store for This {
             write.undo().await?;
             return Ok(false);
         };
+        let before = key.clone();
         patch.apply(&mut key);
         write.run(update_key(&key)).await?;
+        let (before, after) = differences(&before, &key);
+        let entry = Entry::plain("key.update", Target::Key(id));
+        let entry = Entry { before: Some(before), after: Some(after), ..entry };
+        record(&mut write, act, entry).await?;
         write.commit().await?;
         Ok(true)
     }
 
-    async fn set_key_disabled(&self, id: &KeyId, disabled: bool) -> Result<bool> {
+    async fn set_key_disabled(&self, act: &Act, id: &KeyId, disabled: bool) -> Result<bool> {
         let update = query("UPDATE keys SET disabled = $2 WHERE id = $1 AND revoked_at IS NULL");
         let mut write = self.connections.write().await?;
         let changed = write.run(update.bind(id.as_str()).bind(disabled)).await?;
+        if changed > 0 {
+            let action = if disabled { "key.disable" } else { "key.enable" };
+            record(&mut write, act, Entry::plain(action, Target::Key(id))).await?;
+        }
         write.commit().await?;
         Ok(changed > 0)
     }
 
     async fn rotate_key(
         &self,
+        act: &Act,
         id: &KeyId,
         secret: &Secret,
         old_ends_at: Timestamp,
@@ -161,29 +187,59 @@ impl Store for This {
         now: Timestamp,
     ) -> Result<Rotation> {
         let mut write = self.connections.write().await?;
-        let rotation = rotate(&mut write, id, secret, old_ends_at.max(now), replace, now).await?;
+        let old_ends_at = old_ends_at.max(now);
+        let rotation = rotate(&mut write, id, secret, old_ends_at, replace, now).await?;
         match rotation {
-            Rotation::Done => write.commit().await?,
+            Rotation::Done => {
+                let more = json!({ "secret_id": secret.id, "old_secret_expires_at": old_ends_at });
+                let entry = Entry::plain("key.rotate", Target::Key(id));
+                let entry = Entry { after: Some(more.clone()), ..entry };
+                record(&mut write, act, entry).await?;
+                let owner = write::owner_of(&mut write, id).await?;
+                emit(&mut write, &about(EventKind::KeyRotated, id, &owner, more, now)).await?;
+                write.commit().await?;
+            }
             Rotation::TwoLive | Rotation::NoKey => write.undo().await?,
         }
         Ok(rotation)
     }
 
-    async fn revoke_key(&self, id: &KeyId, reason: Option<&str>, now: Timestamp) -> Result<u64> {
-        let update = query(
+    async fn revoke_key(
+        &self,
+        act: &Act,
+        id: &KeyId,
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> Result<u64> {
+        let update = query_as::<_, (String, String)>(
             "WITH RECURSIVE family (id) AS (SELECT id FROM keys WHERE id = $1 \
              UNION SELECT k.id FROM keys k JOIN family f ON k.parent_id = f.id) \
              UPDATE keys SET revoked_at = $2, revoke_reason = $3 \
-             WHERE id IN (SELECT id FROM family) AND revoked_at IS NULL",
+             WHERE id IN (SELECT id FROM family) AND revoked_at IS NULL RETURNING id, owner_id",
         );
         let update = update.bind(id.as_str()).bind(now.as_millisecond()).bind(reason);
         let mut write = self.connections.write().await?;
-        let revoked = write.run(update).await?;
+        let revoked = write.all(update).await?;
+        for (revoked, owner) in &revoked {
+            let revoked = KeyId::from_text(revoked.as_str());
+            let entry = Entry::plain("key.revoke", Target::Key(&revoked));
+            record(&mut write, act, Entry { reason, ..entry }).await?;
+            let owner = OwnerId::from_text(owner.as_str());
+            let more = json!({ "reason": reason });
+            let event = about(EventKind::KeyRevoked, &revoked, &owner, more, now);
+            emit(&mut write, &event).await?;
+        }
         write.commit().await?;
-        Ok(revoked)
+        Ok(revoked.len() as u64)
     }
 
-    async fn revoke_secret(&self, key: &KeyId, secret: PublicId, now: Timestamp) -> Result<bool> {
+    async fn revoke_secret(
+        &self,
+        act: &Act,
+        key: &KeyId,
+        secret: PublicId,
+        now: Timestamp,
+    ) -> Result<bool> {
         let update = query(
             "UPDATE secrets SET revoked_at = $3 WHERE id = $2 AND key_id = $1 \
              AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)",
@@ -191,6 +247,11 @@ impl Store for This {
         let update = update.bind(key.as_str()).bind(secret.as_str()).bind(now.as_millisecond());
         let mut write = self.connections.write().await?;
         let changed = write.run(update).await?;
+        if changed > 0 {
+            let before = Some(json!({ "secret_id": secret }));
+            let entry = Entry::plain("key.revoke_secret", Target::Key(key));
+            record(&mut write, act, Entry { before, ..entry }).await?;
+        }
         write.commit().await?;
         Ok(changed > 0)
     }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::{query, query_as};
 
 use super::{Command, HOLD_KEY, HOLD_LIVE, Write};
-use crate::domain::{Key, KeyId, Millionths, Secret};
+use crate::domain::{Key, KeyId, Millionths, OwnerId, Secret};
 use crate::store::rows::{self, LiveRow, json, ms};
 use crate::store::{Result, Rotation, StoreError};
 
@@ -120,4 +120,12 @@ pub(super) async fn insert_secret(
         return Err(StoreError::Conflict(taken));
     }
     Ok(())
+}
+
+/// Whose a key is that is there.
+pub(super) async fn owner_of(write: &mut Write<'_>, key: &KeyId) -> Result<OwnerId> {
+    let ask = query_as::<_, (String,)>("SELECT owner_id FROM keys WHERE id = $1");
+    let owner = write.all(ask.bind(key.as_str())).await?.pop();
+    let gone = || StoreError::Conflict(format!("there is no key {key}"));
+    Ok(OwnerId::from_text(owner.ok_or_else(gone)?.0))
 }

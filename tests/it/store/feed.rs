@@ -7,7 +7,7 @@ use keygate::store::{Change, Changes, KeyPatch, StoreError};
 use rstest::rstest;
 use tokio::time::{Instant, timeout};
 
-use super::{Kind, PATIENCE, at, hears, secret};
+use super::{Kind, PATIENCE, act, at, hears, secret};
 
 /// What a change may take from its commit to every instance's key table.
 const IN_FORCE: Duration = Duration::from_millis(100);
@@ -29,15 +29,17 @@ async fn every_write_is_told_once_as_what_it_changed(
     for step in 0..6 {
         since = store.revision().await.unwrap();
         match step {
-            0 => assert!(store.set_owner_disabled(&owner.id, true).await.unwrap()),
-            1 => assert!(store.set_key_disabled(key_id, true).await.unwrap()),
+            0 => assert!(store.set_owner_disabled(&act(), &owner.id, true).await.unwrap()),
+            1 => assert!(store.set_key_disabled(&act(), key_id, true).await.unwrap()),
             2 => {
                 let patch = KeyPatch { name: Some("n".to_owned()), ..KeyPatch::default() };
-                assert!(store.update_key(key_id, &patch).await.unwrap());
+                assert!(store.update_key(&act(), key_id, &patch).await.unwrap());
             }
-            3 => drop(store.rotate_key(key_id, &secret(), at(5), false, at(4)).await.unwrap()),
-            4 => assert!(store.revoke_secret(key_id, first.id, at(4)).await.unwrap()),
-            _ => assert_eq!(store.revoke_key(key_id, None, at(4)).await.unwrap(), 2),
+            3 => drop(
+                store.rotate_key(&act(), key_id, &secret(), at(5), false, at(4)).await.unwrap(),
+            ),
+            4 => assert!(store.revoke_secret(&act(), key_id, first.id, at(4)).await.unwrap()),
+            _ => assert_eq!(store.revoke_key(&act(), key_id, None, at(4)).await.unwrap(), 2),
         }
         let expected = match step {
             0 => vec![Change::Owner(owner.id.clone())],
@@ -134,7 +136,7 @@ async fn a_use_is_no_change(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) 
     assert_eq!(store.revision().await.unwrap(), since);
     assert!(timeout(IN_FORCE, feed.next()).await.is_err(), "the feed says nothing");
     // And it listens still.
-    store.set_key_disabled(&key.id, true).await.unwrap();
+    store.set_key_disabled(&act(), &key.id, true).await.unwrap();
     hears(&mut feed).await.unwrap();
     assert_eq!(store.told(since).await, [Change::Key(key.id)]);
 }
@@ -147,7 +149,7 @@ async fn who_stops_waiting_misses_nothing(#[values(Kind::Sqlite, Kind::Postgres)
     let mut feed = store.listen().await.unwrap();
     for number in 0..20 {
         assert!(timeout(Duration::ZERO, feed.next()).await.is_err());
-        store.set_key_disabled(&key.id, number % 2 == 0).await.unwrap();
+        store.set_key_disabled(&act(), &key.id, number % 2 == 0).await.unwrap();
         // Abandoned at another moment each time, the signal is kept for who asks next.
         let abandoned = timeout(Duration::from_millis(number), feed.next()).await;
         if abandoned.is_err() {
@@ -194,7 +196,7 @@ async fn a_revision_is_never_seen_before_one_below_it() {
     slow.run(&format!("BEGIN; UPDATE keys SET disabled = true WHERE id = '{}'", one.id)).await;
     let fast = {
         let (store, other) = (store.another().await, other.id.clone());
-        tokio::spawn(async move { store.set_key_disabled(&other, true).await })
+        tokio::spawn(async move { store.set_key_disabled(&act(), &other, true).await })
     };
     // The other one waits for its turn: nothing with a higher number can be seen yet.
     let waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
@@ -227,7 +229,7 @@ async fn writers_at_once_are_all_seen_by_who_follows_them(
                 let mut made = Vec::new();
                 for _ in 0..10 {
                     let key = super::key();
-                    store.create_key(&key, &secret()).await.unwrap();
+                    store.create_key(&act(), &key, &secret()).await.unwrap();
                     made.push(key.id);
                 }
                 made
@@ -327,9 +329,9 @@ async fn a_broken_feed_says_so_and_a_new_one_catches_up(
         }
     }
     assert!(feed.next().await.is_err(), "it stays broken");
-    store.another().await.set_key_disabled(&key.id, true).await.unwrap();
+    store.another().await.set_key_disabled(&act(), &key.id, true).await.unwrap();
     let mut again = store.listen().await.unwrap();
     assert_eq!(store.told(since).await, [Change::Key(key.id.clone())]);
-    store.another().await.set_key_disabled(&key.id, false).await.unwrap();
+    store.another().await.set_key_disabled(&act(), &key.id, false).await.unwrap();
     hears(&mut again).await.unwrap();
 }

@@ -6,7 +6,7 @@ use keygate::domain::{Environment, Key, KeyId, KeyStatus, OwnerId};
 use keygate::store::{KeyFilter, KeyPatch, PageRequest, StoreError};
 use rstest::rstest;
 
-use super::{Kind, TestStore, at, first, key, secret};
+use super::{Kind, TestStore, act, at, first, key, secret};
 
 #[rstest]
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn what_cannot_be_made_is_a_conflict_and_leaves_nothing_behind(
     let Some(store) = kind.ready().await else { return };
     let (known, known_secret) = store.key_with(|_| {}).await;
     let (gone, _) = store.key_with(|_| {}).await;
-    store.revoke_key(&gone.id, None, at(5)).await.unwrap();
+    store.revoke_key(&act(), &gone.id, None, at(5)).await.unwrap();
     for (wrong, wrong_secret) in [
         (Key { owner_id: OwnerId::mint(), ..key() }, secret()),
         (Key { parent_id: Some(KeyId::mint()), ..key() }, secret()),
@@ -45,7 +45,7 @@ async fn what_cannot_be_made_is_a_conflict_and_leaves_nothing_behind(
         (Key { id: known.id.clone(), ..key() }, secret()),
         (key(), known_secret.clone()),
     ] {
-        let error = store.create_key(&wrong, &wrong_secret).await.unwrap_err();
+        let error = store.create_key(&act(), &wrong, &wrong_secret).await.unwrap_err();
         assert!(matches!(error, StoreError::Conflict(_)), "{error:?}");
     }
     let all = store.keys(&KeyFilter::default(), &first(100)).await.unwrap();
@@ -121,7 +121,7 @@ async fn keys_are_listed_by_the_age_of_their_newest_secret_and_by_their_last_use
     let (rotated, old) = store.key_with(|key| key.name = "rotated".to_owned()).await;
     let mut new = secret();
     new.created_at = at(5_000);
-    store.rotate_key(&rotated.id, &new, at(9_000), false, at(5_000)).await.unwrap();
+    store.rotate_key(&act(), &rotated.id, &new, at(9_000), false, at(5_000)).await.unwrap();
     let (_, used) = store.key_with(|key| key.name = "used".to_owned()).await;
     store.key_with(|key| key.name = "unused".to_owned()).await;
     store.record_last_use(&[(used.id, at(6_000)), (old.id, at(4_000))]).await.unwrap();
@@ -165,7 +165,7 @@ async fn a_patch_changes_what_it_names_and_nothing_else(
     let Some(store) = kind.ready().await else { return };
     let acme = store.owner_named("acme").await;
     let (mut key, _) = store.key_with(|_| {}).await;
-    assert!(store.update_key(&key.id, &KeyPatch::default()).await.unwrap());
+    assert!(store.update_key(&act(), &key.id, &KeyPatch::default()).await.unwrap());
     assert_eq!(store.key(&key.id).await.unwrap().unwrap().key, key);
 
     let patch = KeyPatch {
@@ -182,14 +182,14 @@ async fn a_patch_changes_what_it_names_and_nothing_else(
             ("note".to_owned(), Some("é".to_owned())),
         ]),
     };
-    assert!(store.update_key(&key.id, &patch).await.unwrap());
+    assert!(store.update_key(&act(), &key.id, &patch).await.unwrap());
     patch.apply(&mut key);
     assert_eq!(key.metadata, BTreeMap::from([("note".to_owned(), "é".to_owned())]));
     assert_eq!((key.expires_at, key.monthly_budget), (None, None));
     assert_eq!(store.key(&key.id).await.unwrap().unwrap().key, key);
 
     let wrong = KeyPatch { owner_id: Some(OwnerId::mint()), ..KeyPatch::default() };
-    let error = store.update_key(&key.id, &wrong).await.unwrap_err();
+    let error = store.update_key(&act(), &key.id, &wrong).await.unwrap_err();
     assert!(matches!(error, StoreError::Conflict(_)), "{error:?}");
 }
 
@@ -204,7 +204,7 @@ async fn two_patches_at_once_lose_nothing_of_each_other(
         let metadata = BTreeMap::from([(format!("{number}"), Some(String::new()))]);
         let (store, id) = (store.store.clone(), key.id.clone());
         tokio::spawn(async move {
-            store.update_key(&id, &KeyPatch { metadata, ..KeyPatch::default() }).await
+            store.update_key(&act(), &id, &KeyPatch { metadata, ..KeyPatch::default() }).await
         })
     });
     for patch in patches.collect::<Vec<_>>() {
@@ -221,18 +221,18 @@ async fn a_key_is_switched_and_a_revoked_one_is_left_alone(
     let Some(store) = kind.ready().await else { return };
     let (key, _) = store.key_with(|_| {}).await;
     for disabled in [true, false] {
-        assert!(store.set_key_disabled(&key.id, disabled).await.unwrap());
+        assert!(store.set_key_disabled(&act(), &key.id, disabled).await.unwrap());
         assert_eq!(store.key(&key.id).await.unwrap().unwrap().key.disabled, disabled);
     }
-    assert_eq!(store.revoke_key(&key.id, Some("leaked: 'x'"), at(7)).await.unwrap(), 1);
+    assert_eq!(store.revoke_key(&act(), &key.id, Some("leaked: 'x'"), at(7)).await.unwrap(), 1);
     let revoked = store.key(&key.id).await.unwrap().unwrap().key;
     assert_eq!(revoked.revoked_at, Some(at(7)));
     assert_eq!(revoked.revoke_reason.as_deref(), Some("leaked: 'x'"));
 
-    assert!(!store.set_key_disabled(&key.id, true).await.unwrap());
-    assert!(!store.update_key(&key.id, &KeyPatch::default()).await.unwrap());
-    assert_eq!(store.revoke_key(&key.id, None, at(8)).await.unwrap(), 0);
-    assert_eq!(store.revoke_key(&KeyId::mint(), None, at(8)).await.unwrap(), 0);
+    assert!(!store.set_key_disabled(&act(), &key.id, true).await.unwrap());
+    assert!(!store.update_key(&act(), &key.id, &KeyPatch::default()).await.unwrap());
+    assert_eq!(store.revoke_key(&act(), &key.id, None, at(8)).await.unwrap(), 0);
+    assert_eq!(store.revoke_key(&act(), &KeyId::mint(), None, at(8)).await.unwrap(), 0);
     assert_eq!(store.key(&key.id).await.unwrap().unwrap().key, revoked);
 }
 
@@ -250,8 +250,8 @@ async fn a_revocation_takes_every_descendant_and_nobody_else(
     }
     let (stranger, _) = store.key_with(|_| {}).await;
     // One is revoked already and keeps its own time; what is below it was too.
-    assert_eq!(store.revoke_key(&family[3].id, None, at(1)).await.unwrap(), 3);
-    assert_eq!(store.revoke_key(&family[1].id, None, at(2)).await.unwrap(), 4);
+    assert_eq!(store.revoke_key(&act(), &family[3].id, None, at(1)).await.unwrap(), 3);
+    assert_eq!(store.revoke_key(&act(), &family[1].id, None, at(2)).await.unwrap(), 4);
     let revoked = |key: KeyId| {
         let store = &store;
         async move { store.key(&key).await.unwrap().unwrap().key.revoked_at }
@@ -274,11 +274,11 @@ async fn no_child_outlives_a_revocation_that_happens_while_it_is_made(
             let (store, parent) = (store.store.clone(), parent.id.clone());
             tokio::spawn(async move {
                 let child = Key { parent_id: Some(parent), ..key() };
-                store.create_key(&child, &secret()).await
+                store.create_key(&act(), &child, &secret()).await
             })
         })
         .collect();
-    let mut revoked = store.revoke_key(&parent.id, None, at(1)).await.unwrap() - 1;
+    let mut revoked = store.revoke_key(&act(), &parent.id, None, at(1)).await.unwrap() - 1;
     for maker in makers {
         match maker.await.unwrap() {
             Ok(()) => revoked -= 1,

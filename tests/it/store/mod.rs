@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use keygate::config::StoreLocation;
-use keygate::domain::{Environment, Key, KeyId, Millionths, Owner, OwnerId, PublicId, Secret};
+use keygate::domain::{Act, Environment, Key, KeyId, Millionths, Owner, OwnerId, PublicId, Secret};
 use keygate::store::{self, Change, Changes, Feed, PageRequest, Store, StoreError};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
@@ -26,6 +26,11 @@ use crate::support::postgres::Postgres;
 
 /// The longest that anything awaited may take; only a failure takes it.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A change by nobody in particular.
+fn act() -> Act {
+    Act::own(Timestamp::UNIX_EPOCH)
+}
 
 /// Which store a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,9 +113,10 @@ impl TestStore {
             id: OwnerId::mint(),
             name: name.to_owned(),
             disabled: false,
+            prepaid: false,
             created_at: at(1_000),
         };
-        self.create_owner(&owner).await.unwrap();
+        self.create_owner(&act(), &owner).await.unwrap();
         owner
     }
 
@@ -119,7 +125,7 @@ impl TestStore {
         let mut key = key();
         change(&mut key);
         let secret = secret();
-        self.create_key(&key, &secret).await.unwrap();
+        self.create_key(&act(), &key, &secret).await.unwrap();
         (key, secret)
     }
 }

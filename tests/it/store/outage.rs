@@ -8,7 +8,7 @@ use keygate::domain::OwnerId;
 use keygate::store::{self, StoreError};
 use tokio::time::{Instant, timeout};
 
-use super::{Kind, PATIENCE, hears, secret};
+use super::{Kind, PATIENCE, act, hears, secret};
 use crate::support::postgres::Postgres;
 
 /// Within this an absent store is known to be absent.
@@ -59,7 +59,7 @@ async fn a_stopped_server_breaks_the_feed_and_a_started_one_heals_everything() {
     server.start();
     assert!(store.owner("default").await.unwrap().is_some());
     let mut feed = store.listen().await.unwrap();
-    store.set_owner_disabled(&OwnerId::from_text("default"), true).await.unwrap();
+    store.set_owner_disabled(&act(), &OwnerId::from_text("default"), true).await.unwrap();
     hears(&mut feed).await.unwrap();
 }
 
@@ -86,10 +86,10 @@ async fn a_transaction_left_open_by_hand_is_waited_for_and_then_told() {
     let (key, _) = store.key_with(|_| {}).await;
     let mut hand = store.hand().await;
     hand.run("BEGIN; UPDATE owners SET name = 'x' WHERE id = 'default'").await;
-    is_away(&store.set_key_disabled(&key.id, true).await.unwrap_err());
+    is_away(&store.set_key_disabled(&act(), &key.id, true).await.unwrap_err());
     assert!(store.key(&key.id).await.unwrap().is_some(), "reading goes on");
     hand.run("ROLLBACK").await;
-    assert!(store.set_key_disabled(&key.id, true).await.unwrap());
+    assert!(store.set_key_disabled(&act(), &key.id, true).await.unwrap());
 }
 
 #[tokio::test]
@@ -117,7 +117,9 @@ async fn a_file_that_went_away_is_away_until_it_is_back_and_a_new_one_is_not_mad
     let away = path.with_extension("away");
     std::fs::rename(path, &away).unwrap();
     is_away(&store.owner("default").await.unwrap_err());
-    is_away(&store.set_owner_disabled(&OwnerId::from_text("default"), true).await.unwrap_err());
+    is_away(
+        &store.set_owner_disabled(&act(), &OwnerId::from_text("default"), true).await.unwrap_err(),
+    );
     assert!(!path.exists());
     std::fs::rename(&away, path).unwrap();
     assert!(store.owner("default").await.unwrap().is_some());

@@ -4,7 +4,7 @@ use keygate::domain::{Owner, OwnerId};
 use keygate::store::{PageRequest, StoreError};
 use rstest::rstest;
 
-use super::{Kind, at, first};
+use super::{Kind, act, at, first};
 
 #[rstest]
 #[tokio::test]
@@ -51,9 +51,14 @@ async fn a_name_that_is_taken_is_a_conflict_that_says_so(
 ) {
     let Some(store) = kind.ready().await else { return };
     store.owner_named("acme").await;
-    let again =
-        Owner { id: OwnerId::mint(), name: "acme".to_owned(), disabled: false, created_at: at(1) };
-    let error = store.create_owner(&again).await.unwrap_err();
+    let again = Owner {
+        id: OwnerId::mint(),
+        name: "acme".to_owned(),
+        disabled: false,
+        prepaid: false,
+        created_at: at(1),
+    };
+    let error = store.create_owner(&act(), &again).await.unwrap_err();
     assert!(matches!(&error, StoreError::Conflict(_)), "{error:?}");
     assert_eq!(error.to_string(), "an owner named acme exists already");
     // The write lock is free again.
@@ -88,8 +93,8 @@ async fn an_owner_is_switched_off_and_on(#[values(Kind::Sqlite, Kind::Postgres)]
     let Some(store) = kind.ready().await else { return };
     let owner = store.owner_named("acme").await;
     for disabled in [true, true, false] {
-        assert!(store.set_owner_disabled(&owner.id, disabled).await.unwrap());
+        assert!(store.set_owner_disabled(&act(), &owner.id, disabled).await.unwrap());
         assert_eq!(store.owner("acme").await.unwrap().unwrap().disabled, disabled);
     }
-    assert!(!store.set_owner_disabled(&OwnerId::mint(), true).await.unwrap());
+    assert!(!store.set_owner_disabled(&act(), &OwnerId::mint(), true).await.unwrap());
 }

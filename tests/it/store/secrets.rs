@@ -6,7 +6,7 @@ use keygate::domain::{KeyId, PublicId, SecretStatus};
 use keygate::store::{Loaded, StoreError};
 use rstest::rstest;
 
-use super::{Kind, at, secret};
+use super::{Kind, act, at, secret};
 
 #[rstest]
 #[tokio::test]
@@ -18,7 +18,7 @@ async fn a_secret_finds_its_key_with_all_its_secrets_and_its_owner(
     let (key, old) = store.key_with(|key| key.owner_id = acme.id.clone()).await;
     let mut new = secret();
     new.created_at = at(2_000);
-    store.rotate_key(&key.id, &new, at(5_000), false, at(2_000)).await.unwrap();
+    store.rotate_key(&act(), &key.id, &new, at(5_000), false, at(2_000)).await.unwrap();
     let whole = store.key(&key.id).await.unwrap().unwrap();
     let loaded = Some(Loaded { key: whole, owner: acme });
     assert_eq!(store.load_by_secret(old.id).await.unwrap(), loaded);
@@ -38,7 +38,7 @@ async fn many_secrets_are_asked_for_in_one_question(
     let (other, other_secret) = store.key_with(|_| {}).await;
     store.key_with(|_| {}).await;
     let one_new = secret();
-    store.rotate_key(&one.id, &one_new, at(5_000), false, at(2_000)).await.unwrap();
+    store.rotate_key(&act(), &one.id, &one_new, at(5_000), false, at(2_000)).await.unwrap();
 
     let before = store.queries();
     let asked = [one_old.id, secret().id, other_secret.id, one_new.id, one_old.id];
@@ -59,11 +59,11 @@ async fn one_secret_is_ended_for_good_and_its_sister_goes_on(
     let (key, old) = store.key_with(|_| {}).await;
     let (stranger, _) = store.key_with(|_| {}).await;
     let new = secret();
-    store.rotate_key(&key.id, &new, at(5_000), false, at(2_000)).await.unwrap();
+    store.rotate_key(&act(), &key.id, &new, at(5_000), false, at(2_000)).await.unwrap();
 
-    assert!(!store.revoke_secret(&stranger.id, old.id, at(3_000)).await.unwrap());
-    assert!(store.revoke_secret(&key.id, old.id, at(3_000)).await.unwrap());
-    assert!(!store.revoke_secret(&key.id, old.id, at(4_000)).await.unwrap());
+    assert!(!store.revoke_secret(&act(), &stranger.id, old.id, at(3_000)).await.unwrap());
+    assert!(store.revoke_secret(&act(), &key.id, old.id, at(3_000)).await.unwrap());
+    assert!(!store.revoke_secret(&act(), &key.id, old.id, at(4_000)).await.unwrap());
     let secrets = store.key(&key.id).await.unwrap().unwrap().secrets;
     let status = |id| secrets.iter().find(|secret| secret.id == id).unwrap().status(at(4_000));
     assert_eq!(status(old.id), SecretStatus::Revoked);
@@ -72,7 +72,7 @@ async fn one_secret_is_ended_for_good_and_its_sister_goes_on(
 
     // Past its end, a secret is not live and cannot be ended again.
     store.sql(&format!("UPDATE secrets SET expires_at = 6000 WHERE id = '{}'", new.id)).await;
-    assert!(!store.revoke_secret(&key.id, new.id, at(6_000)).await.unwrap());
+    assert!(!store.revoke_secret(&act(), &key.id, new.id, at(6_000)).await.unwrap());
 }
 
 #[rstest]
@@ -91,7 +91,7 @@ async fn every_public_id_is_given_and_one_that_is_none_is_left_out(
     for _ in 0..3 {
         made.insert(store.key_with(|_| {}).await.1.id);
     }
-    store.revoke_key(&key.id, None, at(1)).await.unwrap();
+    store.revoke_key(&act(), &key.id, None, at(1)).await.unwrap();
     store
         .sql(&format!(
             "INSERT INTO secrets (id, key_id, hint, phc, created_at) \
@@ -144,8 +144,8 @@ async fn an_unreadable_row_is_named_and_harms_no_other(
         let name = column.split(' ').next().unwrap();
         assert!(message.contains(&format!("{name} of keys {}", key.id)), "{message}");
         // What must stop a key reads none of it.
-        assert!(store.set_key_disabled(&key.id, true).await.unwrap());
-        assert_eq!(store.revoke_key(&key.id, None, at(1)).await.unwrap(), 1);
+        assert!(store.set_key_disabled(&act(), &key.id, true).await.unwrap());
+        assert_eq!(store.revoke_key(&act(), &key.id, None, at(1)).await.unwrap(), 1);
     }
     assert_eq!(store.load_by_secret(well_secret.id).await.unwrap().unwrap().key.key, well);
 }

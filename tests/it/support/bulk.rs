@@ -6,7 +6,7 @@ use std::thread;
 use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use keygate::config::StoreLocation;
-use keygate::domain::{Environment, Key, Owner, OwnerId, Secret};
+use keygate::domain::{Act, Environment, Key, Owner, OwnerId, Secret};
 use keygate::key::hash::Argon2Strength;
 use keygate::key::{SecretFormat, SecretText};
 use keygate::store::{self, Store};
@@ -43,7 +43,10 @@ pub(crate) fn insert_hashed(
     block_on(async {
         let store = open(to).await;
         let write = async |(key, secret, _): &(Key, Secret, SecretText)| {
-            store.create_key(key, secret).await.expect("a key is written");
+            store
+                .create_key(&Act::own(Timestamp::UNIX_EPOCH), key, secret)
+                .await
+                .expect("a key is written");
         };
         stream::iter(&made).map(write).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
     });
@@ -58,9 +61,16 @@ pub(crate) fn disabled_owner(to: &TestStore, id: &str) {
         id: OwnerId::from_text(id),
         name: id.to_owned(),
         disabled: true,
+        prepaid: false,
         created_at: made_at(),
     };
-    block_on(async { open(to).await.create_owner(&owner).await.expect("an owner is written") });
+    block_on(async {
+        open(to)
+            .await
+            .create_owner(&Act::own(Timestamp::UNIX_EPOCH), &owner)
+            .await
+            .expect("an owner is written")
+    });
 }
 
 /// A well-formed secret that no key has.
