@@ -113,7 +113,7 @@ impl TestStore {
             id: OwnerId::mint(),
             name: name.to_owned(),
             disabled: false,
-            prepaid: false,
+            credit_changes: 0,
             created_at: at(1_000),
         };
         self.create_owner(&act(), &owner).await.unwrap();
