@@ -5,8 +5,10 @@
 //! would have to bound the encoding of every type it binds, in every function.
 
 mod audit;
+mod credits;
 mod events;
 mod instances;
+mod leases;
 mod write;
 
 use std::sync::atomic::Ordering;
