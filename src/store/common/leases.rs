@@ -113,11 +113,27 @@ impl Leases for This {
     }
 }
 
-/// The grant itself. The lease's own row comes first, if it is there already.
+/// The grant itself. The lease's own row comes first, and says whose credits are in it: those that
+/// there were when it was made.
 async fn take(write: &mut Write<'_>, ask: &LeaseAsk) -> Result<Grant> {
     let (key, month) = (ask.key.as_str(), i64::from(ask.month.number()));
-    let hold = query_as::<_, LeaseRow>(hold_leases!("id = $1"));
-    write.all(hold.bind(ask.lease.number())).await?;
+    let lease = query_as::<_, (Option<String>,)>(concat!(
+        "INSERT INTO leases (id, holder, key_id, owner_id, month, amount, expires_at) \
+         SELECT $1, $2, k.id, (SELECT c.owner_id FROM credits c WHERE c.owner_id = $4), $5, 0, ",
+        now_ms!(),
+        " + $6 FROM keys k WHERE k.id = $3 \
+         ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at RETURNING owner_id"
+    ));
+    let lease = lease
+        .bind(ask.lease.number())
+        .bind(&ask.holder)
+        .bind(key)
+        .bind(ask.credits_of.as_ref().map(OwnerId::as_str))
+        .bind(month)
+        .bind(ask.lasts.as_millis() as i64);
+    let Some((credits_of,)) = write.all(lease).await?.pop() else {
+        return Ok(Grant::Short(Reason::BudgetExceeded));
+    };
     let open = query(family!(
         "INSERT INTO spending (key_id, month) SELECT id, $2 FROM family WHERE true ORDER BY id \
          ON CONFLICT DO NOTHING"
@@ -129,7 +145,7 @@ async fn take(write: &mut Write<'_>, ask: &LeaseAsk) -> Result<Grant> {
         for_update!(" OF s")
     )));
     let accounts = write.all(accounts.bind(key).bind(month)).await?;
-    let credits = match &ask.credits_of {
+    let credits = match &credits_of {
         Some(owner) => credits_left(write, owner).await?,
         None => None,
     };
@@ -141,27 +157,12 @@ async fn take(write: &mut Write<'_>, ask: &LeaseAsk) -> Result<Grant> {
         "UPDATE spending SET held = held + $3 WHERE month = $2 AND key_id IN (SELECT id FROM family)"
     ));
     write.run(hold.bind(key).bind(month).bind(amount)).await?;
-    let credits_of = ask.credits_of.as_ref().filter(|_| credits.is_some()).map(OwnerId::as_str);
-    if let Some(owner) = credits_of {
+    if let Some(owner) = &credits_of {
         let hold = query("UPDATE credits SET held = held + $2 WHERE owner_id = $1");
         write.run(hold.bind(owner).bind(amount)).await?;
     }
-    let upsert = query(concat!(
-        "INSERT INTO leases (id, holder, key_id, owner_id, month, amount, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, ",
-        now_ms!(),
-        " + $7) ON CONFLICT (id) DO UPDATE SET amount = leases.amount + excluded.amount, \
-         expires_at = excluded.expires_at"
-    ));
-    let upsert = upsert
-        .bind(ask.lease.number())
-        .bind(&ask.holder)
-        .bind(key)
-        .bind(credits_of)
-        .bind(month)
-        .bind(amount)
-        .bind(ask.lasts.as_millis() as i64);
-    write.run(upsert).await?;
+    let grow = query("UPDATE leases SET amount = amount + $2 WHERE id = $1");
+    write.run(grow.bind(ask.lease.number()).bind(amount)).await?;
     Ok(Grant::Granted(amount))
 }
 
@@ -177,12 +178,12 @@ fn size(accounts: &[AccountRow], credits: Option<i64>, ask: &LeaseAsk) -> Result
 }
 
 /// What is left of an owner's credits; `None` where it has none to be spent.
-async fn credits_left(write: &mut Write<'_>, owner: &OwnerId) -> Result<Option<i64>> {
+async fn credits_left(write: &mut Write<'_>, owner: &str) -> Result<Option<i64>> {
     let credits = query_as::<_, (i64, i64)>(concat!(
         "SELECT balance, held FROM credits WHERE owner_id = $1",
         for_update!()
     ));
-    let credits = write.all(credits.bind(owner.as_str())).await?.pop();
+    let credits = write.all(credits.bind(owner)).await?.pop();
     Ok(credits.map(|(balance, held)| balance - held))
 }
 

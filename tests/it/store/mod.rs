@@ -4,6 +4,7 @@ mod feed;
 mod first_version;
 mod instances;
 mod keys;
+mod leases;
 mod outage;
 mod owners;
 mod rotation;
