@@ -8,6 +8,7 @@ mod listeners;
 mod others;
 mod reload;
 mod systemd;
+mod usage;
 
 use std::io;
 use std::net::SocketAddr;
@@ -82,6 +83,8 @@ impl Gateway {
         let (data_addresses, redirect_address) = (bound.data_addresses(), bound.redirect_address());
         let store = open_store(&config).await?;
         let metrics = Metrics::new(config.server.workers, env!("CARGO_PKG_VERSION"));
+        let journal = usage::begin(&config)?;
+        usage::show(&journal, &metrics);
         let plan = Plan::new(Arc::clone(&config), 1)?.in_service(&metrics, None);
         let (sync, mut synchroniser) = Sync::new(
             Arc::clone(&store),
@@ -113,6 +116,7 @@ impl Gateway {
             plan: ArcSwap::from_pointee(plan),
             auth: Authenticator::new(Arc::clone(&sync), pool, digests),
             limits,
+            journal,
             metrics: Arc::clone(&metrics),
             access_log,
             connections_by_address: ConnectionCounts::default(),
@@ -126,7 +130,8 @@ impl Gateway {
             membership,
             draining: AtomicBool::new(false),
         });
-        let background = start_background(synchroniser, redis, &shared, store);
+        let mut background = start_background(synchroniser, redis, &shared, Arc::clone(&store));
+        background.extend(usage::start_background(&shared, &store));
         // With the store in reach, the first request finds it followed already; so with Redis.
         if sync.settles_within(STORE_ANSWERS).await == StoreState::Live {
             // Nobody is let in by an instance that a receipt does not count.
@@ -221,6 +226,7 @@ impl Gateway {
             task.abort();
         }
         flush(&control.shared.auth, &*control.store).await;
+        control.shared.journal.close(&*control.store, &control.shared.auth.sync.clock).await;
         control.shared.access_log.close();
         if let Some(admin) = admin {
             admin.stop();

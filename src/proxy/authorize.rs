@@ -64,6 +64,13 @@ pub fn authorize<'a>(
     Ok(Authorized { verified, record: arc_swap::Guard::into_inner(record) })
 }
 
+impl Authorized<'_> {
+    /// The key as it was read when it passed.
+    pub fn record(&self) -> &KeyRecord {
+        &self.record
+    }
+}
+
 /// Counts the request against the key's limits and the route's: all of them, or none. Waits only
 /// where other instances share them.
 pub async fn limit(

@@ -88,6 +88,10 @@ pub async fn forward(
         let failure = match send(request, pool, &sending, meter).await {
             Ok((response, lease)) => {
                 pool.state().succeeded();
+                if let Some(holder) = permit.holder() {
+                    let status = response.status().as_u16();
+                    meter.used(decided.route.usage, &holder.record.key, status);
+                }
                 if upgrade && websocket::is_granted(response.status(), response.headers()) {
                     meter.answered();
                     return Ok(switch(response, lease, decided.route.tunnel_idle_ms));

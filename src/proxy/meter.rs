@@ -21,9 +21,10 @@ use super::respond;
 use super::upstream::TargetPool;
 use super::worker::Worker;
 use crate::auth::Verified;
-use crate::domain::Reason;
+use crate::domain::{Key, Millionths, Reason};
 use crate::limit::Standing;
 use crate::telemetry::access::Entry;
+use crate::usage::{Line, Place, RouteName};
 
 /// nginx's word for a client that left before it was answered; never sent to anybody.
 const CLIENT_LEFT: u16 = 499;
@@ -52,6 +53,8 @@ pub struct Meter {
     overhead: Option<Duration>,
     upload: Rc<Upload>,
     bytes_out: u64,
+    /// Where it will be written down, from before it is forwarded until its answer has come.
+    place: Option<Place>,
 }
 
 impl Meter {
@@ -85,6 +88,7 @@ impl Meter {
             overhead: None,
             upload: Rc::default(),
             bytes_out: 0,
+            place: None,
             worker,
         }
     }
@@ -99,6 +103,29 @@ impl Meter {
         let (key, secret) = (Arc::clone(verified.key()), verified.secret.id);
         self.connection.held_by(Holder { key, secret });
         self.grace_ends_ms = verified.secret.end.expiry.at_ms();
+    }
+
+    /// Takes its place in the usage journal; without one it must not be forwarded.
+    pub fn reserve(&mut self, key: &Key) -> Result<(), Reason> {
+        let place = self.worker.usage().reserve(key.id.as_str(), key.owner_id.as_str());
+        self.place = Some(place.ok_or(Reason::StoreUnavailable)?);
+        Ok(())
+    }
+
+    /// The head of its answer has come: what was used is in the journal before anything of it goes on
+    /// to the client.
+    pub fn used(&mut self, route: RouteName, key: &Key, status: u16) {
+        let Some(place) = self.place.take() else { return };
+        place.fill(&Line {
+            at_ms: self.worker.now().wall_ms,
+            request_id: self.request_id.as_bytes(),
+            key: key.id.as_str(),
+            owner: key.owner_id.as_str(),
+            route,
+            status,
+            cost: Millionths::default(),
+            lease: None,
+        });
     }
 
     /// It was counted, and so the limit nearest to its end stands.

@@ -8,6 +8,7 @@ use http::Method;
 use crate::config;
 use crate::domain::{Catalogue, Limit, Reason, Refusal, ScopeSet};
 use crate::limit::RouteId;
+use crate::usage::RouteName;
 
 use super::cors::{Cors, Preflight};
 use super::matcher::{Match, Matcher, PatternError};
@@ -26,6 +27,8 @@ pub struct Route {
     pub path: Arc<str>,
     /// Which key may.
     pub requirement: Requirement,
+    /// Its path, as the usage journal names it.
+    pub usage: RouteName,
     /// Its upstream's place in the configuration.
     pub upstream: usize,
     /// Its own limits, counted for each key.
@@ -114,6 +117,7 @@ impl Route {
             index,
             path: route.path.as_str().into(),
             requirement: Requirement::new(&route.requirement, &config.scopes),
+            usage: RouteName::of(&route.path),
             upstream: route.upstream,
             limits: route.limits.clone(),
             id: RouteId::of(texts),

@@ -6,6 +6,7 @@
 //! what differs. Every statement is run on both by the one suite in `tests/it/store/`.
 
 pub mod audit;
+pub mod books;
 mod error;
 pub mod feed;
 mod list;
@@ -29,6 +30,7 @@ use crate::domain::{
 };
 
 pub use audit::{AuditFilter, AuditLog};
+pub use books::{Batch, Booking, Books, UsageBy, UsageFilter, UsageRow};
 pub use feed::{Change, Changes, Feed};
 pub use migrate::{SchemaStatus, prepare};
 pub use outbox::Outbox;
@@ -188,7 +190,7 @@ pub struct ConfirmedMac {
 /// Owners, keys and secrets, kept. Every change of them names its [`Act`] and is in the audit log, and
 /// what is to be told of it in the outbox, in one transaction with it.
 #[async_trait]
-pub trait Store: AuditLog + Outbox + Send + Sync + 'static {
+pub trait Store: AuditLog + Books + Outbox + Send + Sync + 'static {
     /// Brings the schema up to date under a lock; what was done. Safe to call from several
     /// instances at once.
     async fn migrate(&self) -> Result<SchemaStatus>;

@@ -18,6 +18,7 @@ use crate::config::{self, Environment, StoreLocation};
 use crate::domain::{Clock, Refusal};
 use crate::key::hash::DigestKey;
 use crate::store;
+use crate::usage::Sizes;
 
 /// Told when the panic has happened.
 static PANICKED: Notify = Notify::const_new();
@@ -58,6 +59,7 @@ fn shared(directory: &std::path::Path) -> Arc<Shared> {
         plan: ArcSwap::from_pointee(plan),
         auth: Authenticator::new(sync, pool, DigestKey::random().unwrap()),
         limits: None,
+        journal: Journal::start(directory, 1, Sizes::of(1)).unwrap(),
         metrics,
         tls: ArcSwapOption::empty(),
         https_port: 443,
