@@ -83,6 +83,13 @@ pub fn authorize<'a>(
     Ok(Authorized { verified, record: arc_swap::Guard::into_inner(record) })
 }
 
+impl Authorized<'_> {
+    /// The key as it was read when it passed.
+    pub fn record(&self) -> &KeyRecord {
+        &self.record
+    }
+}
+
 /// Sets aside what the request costs, then counts it against the key's limits and the route's: all of
 /// it, or nothing. Waits only where other instances share the limits, or where this one does not hold
 /// enough of the budget.

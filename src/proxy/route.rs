@@ -9,6 +9,7 @@ use crate::config;
 use crate::domain::{Catalogue, Limit, Reason, Refusal, ScopeSet};
 use crate::limit::RouteId;
 use crate::spend::Charge;
+use crate::usage::RouteName;
 
 use super::cors::{Cors, Preflight};
 use super::matcher::{Match, Matcher, PatternError};
@@ -27,6 +28,8 @@ pub struct Route {
     pub path: Arc<str>,
     /// Which key may.
     pub requirement: Requirement,
+    /// Its path, as the usage journal names it.
+    pub usage: RouteName,
     /// Its upstream's place in the configuration.
     pub upstream: usize,
     /// What its requests cost.
@@ -117,6 +120,7 @@ impl Route {
             index,
             path: route.path.as_str().into(),
             requirement: Requirement::new(&route.requirement, &config.scopes),
+            usage: RouteName::of(&route.path),
             upstream: route.upstream,
             charge: Charge { fixed: route.cost.get(), header: route.cost_header.clone() },
             limits: route.limits.clone(),

@@ -46,6 +46,7 @@ use crate::limit::{ConnectionCounts, SharedLimits};
 use crate::spend::Spender;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::{Metrics, WaitedFor, WorkerMetrics};
+use crate::usage::{Journal, Writer};
 
 /// How often overdue connections are looked for: the precision of every timeout.
 const SWEEP: Duration = Duration::from_millis(100);
@@ -71,6 +72,8 @@ pub struct Shared {
     pub limits: Option<SharedLimits>,
     /// Where requests get the money that they cost.
     pub spender: Spender,
+    /// Where answered requests are written down.
+    pub journal: Arc<Journal>,
     /// All counters.
     pub metrics: Arc<Metrics>,
     /// Where access log lines go.
@@ -111,6 +114,7 @@ pub struct Worker {
     adopted: RefCell<Rc<Adopted>>,
     index: usize,
     metrics: Arc<WorkerMetrics>,
+    usage: Rc<Writer>,
     connections: RefCell<Vec<std::rc::Weak<Connection>>>,
     open: Cell<usize>,
     sweeps: Cell<u32>,
@@ -144,6 +148,7 @@ impl Worker {
             index,
             adopted: RefCell::new(adopted),
             metrics,
+            usage: shared.journal.writer(index),
             connections: RefCell::default(),
             open: Cell::new(0),
             sweeps: Cell::new(0),
@@ -177,6 +182,11 @@ impl Worker {
     /// This worker's counters.
     pub fn metrics(&self) -> &WorkerMetrics {
         &self.metrics
+    }
+
+    /// This worker's part of the usage journal.
+    pub fn usage(&self) -> &Rc<Writer> {
+        &self.usage
     }
 
     /// Which worker this is, from 0.

@@ -6,6 +6,7 @@
 //! what differs. Every statement is run on both by the one suite in `tests/it/store/`.
 
 pub mod audit;
+pub mod books;
 pub mod credits;
 mod error;
 pub mod feed;
@@ -31,6 +32,7 @@ use crate::domain::{
 };
 
 pub use audit::{AuditFilter, AuditLog};
+pub use books::{Batch, Booking, Books, UsageBy, UsageFilter, UsageRow};
 pub use credits::{CreditBooks, CreditPolicy, Credits, Recharge};
 pub use feed::{Change, Changes, Feed};
 pub use leases::{Grant, LeaseAsk, Leases, Spending};
@@ -192,7 +194,7 @@ pub struct ConfirmedMac {
 /// Owners, keys and secrets, kept. Every change of them names its [`Act`] and is in the audit log, and
 /// what is to be told of it in the outbox, in one transaction with it.
 #[async_trait]
-pub trait Store: AuditLog + CreditBooks + Leases + Outbox + Send + Sync + 'static {
+pub trait Store: AuditLog + Books + CreditBooks + Leases + Outbox + Send + Sync + 'static {
     /// Brings the schema up to date under a lock; what was done. Safe to call from several
     /// instances at once.
     async fn migrate(&self) -> Result<SchemaStatus>;

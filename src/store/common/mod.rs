@@ -5,6 +5,7 @@
 //! would have to bound the encoding of every type it binds, in every function.
 
 mod audit;
+mod books;
 mod credits;
 mod events;
 mod instances;
@@ -22,7 +23,7 @@ use self::audit::{Entry, differences, policy, record};
 use self::events::{about, created, emit};
 use self::write::{check_parent, insert_key, insert_secret, rotate, update_key};
 use super::connections::{Ask, Command, Write};
-use super::{Database, HOLD_KEY, HOLD_LIVE, MIGRATIONS, PREPARE, This};
+use super::{Database, HOLD_KEY, HOLD_LIVE, MIGRATIONS, PREPARE, ROLL_HOURS, This};
 use crate::domain::{
     Act, EventKind, Instance, InstanceId, Key, KeyId, KeyWithSecrets, Owner, OwnerId, PublicId,
     Secret, SeenInstance, Target,

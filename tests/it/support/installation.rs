@@ -86,6 +86,8 @@ impl Setup {
             )),
         );
         let dir = TempDir::new().expect("a directory can be made");
+        let journal = dir.path().join("usage");
+        merge(&mut self.table, parse(&format!("[usage]\njournal = \"{}\"", journal.display())));
         let config = dir.path().join("keygate.toml");
         let installation = Installation { dir, config, variables: self.variables };
         installation.write_config(&self.table);
