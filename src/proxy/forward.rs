@@ -65,7 +65,8 @@ pub async fn forward(
     request: Request<Incoming>,
     meter: &mut Meter,
 ) -> Result<Response<Outgoing>, Refusal> {
-    let test = permit.holder().is_some_and(|h| h.record.key.environment == Environment::Test);
+    let test =
+        permit.holder().is_some_and(|h| h.rights.record.key.environment == Environment::Test);
     let targets = adopted.targets(decided.route.upstream, test);
     let upgrade = decided.route.websocket && websocket::is_asked_for(&request);
     // Of HTTP/2, which has no other answer to it than the tunnel or a failure.

@@ -7,6 +7,7 @@
 
 pub mod audit;
 mod error;
+pub mod family;
 pub mod feed;
 mod list;
 pub mod migrate;
@@ -24,11 +25,12 @@ use thiserror::Error;
 
 use crate::config::StoreLocation;
 use crate::domain::{
-    Act, AddressRange, Instance, InstanceId, Key, KeyId, KeyStatus, KeyWithSecrets, Limit,
-    Millionths, Owner, OwnerId, PublicId, Secret, SeenInstance,
+    Act, AddressRange, Environment, Instance, InstanceId, Key, KeyId, KeyStatus, KeyWithSecrets,
+    Limit, Millionths, Owner, OwnerId, PublicId, Secret, SeenInstance,
 };
 
 pub use audit::{AuditFilter, AuditLog};
+pub use family::Family;
 pub use feed::{Change, Changes, Feed};
 pub use migrate::{SchemaStatus, prepare};
 pub use outbox::Outbox;
@@ -105,6 +107,10 @@ pub struct KeyFilter {
     pub unused_since: Option<Timestamp>,
     /// Children of this key.
     pub parent: Option<KeyId>,
+    /// Keys under this one, over all generations.
+    pub ancestor: Option<KeyId>,
+    /// Of this environment.
+    pub environment: Option<Environment>,
 }
 
 /// What of a key is changed in place; a field that is `None` stays as it is.
@@ -188,7 +194,7 @@ pub struct ConfirmedMac {
 /// Owners, keys and secrets, kept. Every change of them names its [`Act`] and is in the audit log, and
 /// what is to be told of it in the outbox, in one transaction with it.
 #[async_trait]
-pub trait Store: AuditLog + Outbox + Send + Sync + 'static {
+pub trait Store: AuditLog + Family + Outbox + Send + Sync + 'static {
     /// Brings the schema up to date under a lock; what was done. Safe to call from several
     /// instances at once.
     async fn migrate(&self) -> Result<SchemaStatus>;
