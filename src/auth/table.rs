@@ -5,11 +5,13 @@
 //! many others depend on it. What a key has counted stands in its entry and outlives every change
 //! of its record. Only [`super::sync`] writes records here; requests read, and set digests.
 
+mod family;
+
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use http::HeaderValue;
 use jiff::Timestamp;
 
@@ -20,6 +22,8 @@ use crate::key::hash::Digest;
 use crate::limit::KeyCounters;
 use crate::spend::{Purse, Terms, TermsStamp};
 use crate::store::Loaded;
+
+pub use family::Rights;
 
 /// Milliseconds of a monotonic clock that began with the table, and of the wall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +80,8 @@ pub struct KeyEntry {
     /// The key that bounds it.
     pub parent: Option<Arc<KeyEntry>>,
     record: ArcSwap<KeyRecord>,
+    /// What it may do under its ancestors, where it has any: see [`family`].
+    bounded: ArcSwapOption<family::Bounded>,
     removed: AtomicBool,
     /// What it has counted.
     pub counters: KeyCounters,
@@ -482,6 +488,7 @@ impl KeyTable {
             id: id.clone(),
             parent,
             record: ArcSwap::new(record),
+            bounded: ArcSwapOption::empty(),
             removed: AtomicBool::new(false),
             counters: KeyCounters::default(),
         });

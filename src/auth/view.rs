@@ -156,6 +156,8 @@ mod tests {
             headers: Vec::new(),
             rotation_grace: Duration::from_hours(7 * 24),
             rotate_after: Duration::from_hours(90 * 24),
+            max_depth: 4,
+            max_children: 1000,
             argon2: Argon2Strength::default(),
         }
     }

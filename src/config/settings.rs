@@ -321,6 +321,18 @@ const KEYS: &[Setting] = &[
         "Whether a key stops when its rotation is overdue.",
     )
     .later(),
+    Setting::default(
+        "max_depth",
+        One(Integer { least: 0, most: 15 }),
+        "4",
+        "Generations below a key that has no parent; 0: no key has children.",
+    ),
+    Setting::default(
+        "max_children",
+        One(Integer { least: 1, most: 1_000_000 }),
+        "1000",
+        "Keys that may live under one, over all generations.",
+    ),
     Setting::section("argon2", ARGON2, "Strength of new hashes; old ones keep theirs."),
 ];
 

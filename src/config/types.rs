@@ -195,6 +195,10 @@ pub struct Keys {
     pub rotation_grace: Duration,
     /// The age from which a secret is shown as due for rotation.
     pub rotate_after: Duration,
+    /// Generations below a key that has no parent; 0: no key has children.
+    pub max_depth: u32,
+    /// Living keys under one, over all generations.
+    pub max_children: u32,
     /// Strength of new hashes.
     pub argon2: Argon2Strength,
 }

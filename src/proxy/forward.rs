@@ -65,7 +65,8 @@ pub async fn forward(
     request: Request<Incoming>,
     meter: &mut Meter,
 ) -> Result<Response<Outgoing>, Refusal> {
-    let test = permit.holder().is_some_and(|h| h.record.key.environment == Environment::Test);
+    let test =
+        permit.holder().is_some_and(|h| h.rights.record.key.environment == Environment::Test);
     let targets = adopted.targets(decided.route.upstream, test);
     let upgrade = decided.route.websocket && websocket::is_asked_for(&request);
     // Of HTTP/2, which has no other answer to it than the tunnel or a failure.
@@ -90,7 +91,7 @@ pub async fn forward(
                 pool.state().succeeded();
                 let cost = decided.route.charge.settle(response.headers_mut());
                 if let Some(holder) = permit.holder() {
-                    meter.used(decided.route, &holder.record, response.status(), cost);
+                    meter.used(decided.route, &holder.rights.record, response.status(), cost);
                 }
                 if upgrade && websocket::is_granted(response.status(), response.headers()) {
                     meter.answered();

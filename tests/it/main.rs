@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod changes;
+mod children;
 mod cli;
 mod cluster;
 mod demo;

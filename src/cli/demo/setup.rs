@@ -156,13 +156,10 @@ async fn key(
     } else {
         let new = NewKey {
             name: name.to_owned(),
-            owner: owner.id.as_str().to_owned(),
-            environment,
-            grants,
-            limits: Vec::new(),
-            allowed_ips: Vec::new(),
-            expires_at: None,
-            metadata: std::collections::BTreeMap::default(),
+            owner: Some(owner.id.as_str().to_owned()),
+            environment: Some(environment),
+            grants: Some(grants),
+            ..NewKey::default()
         };
         session.mint().create(new).await?
     };

@@ -95,7 +95,7 @@ async fn filter(session: &Session, wanted: &List) -> Result<KeyFilter> {
         status: wanted.status.map(|status| (status, now)),
         secret_older_than: wanted.older_than.map(|length| before(now, length)),
         unused_since: wanted.unused_for.map(|length| before(now, length)),
-        parent: None,
+        ..KeyFilter::default()
     })
 }
 

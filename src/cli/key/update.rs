@@ -8,7 +8,7 @@ use crate::auth::mint::{Grants, KeyChange};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::Output;
 use crate::cli::session::Session;
-use crate::cli::typed::{self, Expiry};
+use crate::cli::typed::{self, Budget, Expiry};
 use crate::domain::{AddressRange, Limit};
 
 /// `key update`. What is not given stays as it is.
@@ -34,6 +34,9 @@ pub(crate) struct Update {
     /// When it stops by itself: `90d`, `never`, or a day like `2027-01-31` (00:00 UTC of it)
     #[arg(long, value_name = "WHEN")]
     expires: Option<Expiry>,
+    /// What it may spend in a calendar month (UTC), like `50.00`, or `none`
+    #[arg(long, value_name = "AMOUNT")]
+    budget: Option<Budget>,
     /// A rate limit, instead of all it had before; repeatable
     #[arg(long = "limit", value_name = "LIMIT")]
     limits: Vec<Limit>,
@@ -49,15 +52,10 @@ pub(crate) struct Update {
     /// A note to set; `NAME=` removes one; repeatable
     #[arg(long = "meta", value_name = "NAME=VALUE", value_parser = typed::note)]
     metadata: Vec<(String, String)>,
-    #[arg(long, value_name = "AMOUNT", hide = true)]
-    budget: Option<String>,
 }
 
 /// Changes a key in place.
 pub(crate) async fn run(session: &Session, update: Update, output: Output) -> Result {
-    if update.budget.is_some() {
-        return Err(Failure::unsupported("--budget"));
-    }
     let key = update.named.find(session).await?;
     let change = change(session, update)?;
     if change == KeyChange::default() {
@@ -79,6 +77,7 @@ fn change(session: &Session, update: Update) -> Result<KeyChange> {
         grants: regranted.then_some(grants),
         limits: anew(update.limits, update.no_limits),
         allowed_ips: anew(update.allowed_ips, update.any_ip),
+        monthly_budget: update.budget.map(Budget::amount),
         expires_at: update.expires.map(|expiry| expiry.resolve(session.now())).transpose()?,
         metadata: metadata.into_iter().map(|(name, v)| (name, removed_if_empty(v))).collect(),
     })
