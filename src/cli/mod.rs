@@ -22,6 +22,7 @@ mod receipt;
 mod serve;
 mod session;
 mod typed;
+mod usage;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -87,6 +88,8 @@ enum Command {
     Agent(agent::Agent),
     /// Who changed what, when, from where
     Audit(audit::Audit),
+    /// What was used, and what it cost
+    Usage(usage::Usage),
     /// The running instances: who they are, and how far behind
     Instances,
     /// Run a small upstream that answers with the request it got
@@ -124,6 +127,7 @@ fn dispatch(command: Command, globals: &Globals) -> Result {
         Command::Key(key) => on_this_thread(key::run(key, globals)),
         Command::Agent(agent) => on_this_thread(agent::run(agent, globals)),
         Command::Audit(audit) => on_this_thread(audit::run(audit, globals)),
+        Command::Usage(usage) => on_this_thread(usage::run(usage, globals)),
         Command::Instances => on_this_thread(instances::run(globals)),
         Command::Health(health) => on_this_thread(health::run(health, globals)),
         Command::Completions(completions) => documents::completions(&completions),

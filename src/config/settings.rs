@@ -29,7 +29,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::section("server", SERVER, "The data plane: where clients connect."),
     Setting::section("admin", ADMIN, "The admin plane: health, metrics, admin API."),
     Setting::section("store", STORE, "Where keys and owners are kept."),
-    Setting::section("usage", USAGE, "What is kept of answered requests: the usage journal, the books."),
+    Setting::section(
+        "usage",
+        USAGE,
+        "What is kept of answered requests: the usage journal, the books.",
+    ),
     Setting::section("cache", CACHE, "The key table: what of the store is held in memory."),
     Setting::section("cluster", CLUSTER, "What several instances share beside the store."),
     Setting::section(

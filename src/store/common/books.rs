@@ -72,7 +72,10 @@ impl Books for This {
     async fn booked(&self, journal: &JournalId) -> Result<BTreeMap<u32, u64>> {
         let ask = query_as::<_, (i64, i64)>("SELECT worker, booked FROM journals WHERE id = $1");
         let rows = self.connections.all(ask.bind(journal.as_str())).await?;
-        Ok(rows.into_iter().map(|(worker, booked)| (worker as u32, booked.cast_unsigned())).collect())
+        Ok(rows
+            .into_iter()
+            .map(|(worker, booked)| (worker as u32, booked.cast_unsigned()))
+            .collect())
     }
 
     async fn keep_journal(&self, journal: &JournalId, now: Timestamp) -> Result<()> {
@@ -218,11 +221,8 @@ async fn release(write: &mut Write<'_>, leases: &[LeaseRow]) -> Result<()> {
     for lease in leases {
         change.release(lease, lease.4, &lines);
     }
-    let delete = query(concat!(
-        "DELETE FROM leases WHERE id IN (SELECT r.id FROM ",
-        rows!(id bigint),
-        ")"
-    ));
+    let delete =
+        query(concat!("DELETE FROM leases WHERE id IN (SELECT r.id FROM ", rows!(id bigint), ")"));
     write.run(delete.bind(list(leases.iter().map(|lease| json!({ "id": lease.0 }))))).await?;
     apply_to_keys(write, &change).await?;
     apply_to_credits(write, &change).await.map(drop)

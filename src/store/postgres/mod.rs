@@ -74,7 +74,8 @@ const HOLD_LIVE: &str = "SELECT id, created_at, expires_at FROM secrets WHERE ke
 
 /// Rolls what usage was counted by hour before `$1` into days, in one statement: what is booked
 /// meanwhile is in neither or in both parts of it.
-const ROLL_HOURS: &[&str] = &["WITH gone AS (DELETE FROM usage_hours WHERE period < $1 RETURNING *) \
+const ROLL_HOURS: &[&str] =
+    &["WITH gone AS (DELETE FROM usage_hours WHERE period < $1 RETURNING *) \
      INSERT INTO usage_days (period, key_id, owner_id, route, status, requests, cost) \
      SELECT period - period % 86400000 AS day, key_id, owner_id, route, status, \
      sum(requests)::BIGINT, sum(cost)::BIGINT FROM gone \

@@ -83,7 +83,14 @@ impl TestStore {
     }
 
     /// Takes a lease by hand, as a holder would.
-    async fn lease(&self, id: i64, holder: &JournalId, line: &[&Key], owner: Option<&str>, held: i64) {
+    async fn lease(
+        &self,
+        id: i64,
+        holder: &JournalId,
+        line: &[&Key],
+        owner: Option<&str>,
+        held: i64,
+    ) {
         let month = Month::of(at(NOW_MS)).number();
         for key in line {
             self.sql(&format!(
@@ -134,7 +141,10 @@ async fn a_record_is_booked_once_however_often_it_is_brought(
     assert_eq!(store.numbers("SELECT count(*) FROM usage_requests").await, [3]);
     let rows = store.usage(&UsageFilter::default(), UsageBy::Route).await.unwrap();
     assert_eq!(rows.len(), 1);
-    assert_eq!((rows[0].group.as_str(), rows[0].requests, rows[0].cost), ("/v1/{id}", 3, amount(15)));
+    assert_eq!(
+        (rows[0].group.as_str(), rows[0].requests, rows[0].cost),
+        ("/v1/{id}", 3, amount(15))
+    );
     store.forget_journal(&journal).await.unwrap();
     assert!(store.booked(&journal).await.unwrap().is_empty());
 }
@@ -250,9 +260,7 @@ async fn a_month_is_that_of_the_request(#[values(Sqlite, Postgres)] kind: Kind) 
 
 #[rstest]
 #[tokio::test]
-async fn eighty_and_a_hundred_percent_are_told_once_each(
-    #[values(Sqlite, Postgres)] kind: Kind,
-) {
+async fn eighty_and_a_hundred_percent_are_told_once_each(#[values(Sqlite, Postgres)] kind: Kind) {
     let Some(store) = kind.ready().await else { return };
     let (parent, _) = store.key_with(|key| key.monthly_budget = Millionths::new(1_000)).await;
     let (child, _) = store
@@ -266,7 +274,9 @@ async fn eighty_and_a_hundred_percent_are_told_once_each(
         let events = store.events("budget.threshold").await;
         events.iter().map(|event| event["percent"].as_i64().unwrap()).collect()
     };
-    for (from, cost, told) in [(0, 799, &[][..]), (1, 1, &[80]), (2, 199, &[80]), (3, 1, &[80, 100])] {
+    for (from, cost, told) in
+        [(0, 799, &[][..]), (1, 1, &[80]), (2, 199, &[80]), (3, 1, &[80, 100])]
+    {
         store.books(from, &journal, vec![used(&child, "r", cost)]).await;
         assert_eq!(percents().await, told, "{cost}");
     }
@@ -334,9 +344,7 @@ async fn a_key_that_is_gone_spends_nothing_and_stops_nobody(
 
 #[rstest]
 #[tokio::test]
-async fn old_hours_become_days_and_nothing_of_them_is_lost(
-    #[values(Sqlite, Postgres)] kind: Kind,
-) {
+async fn old_hours_become_days_and_nothing_of_them_is_lost(#[values(Sqlite, Postgres)] kind: Kind) {
     let Some(store) = kind.ready().await else { return };
     let (key, _) = store.key_with(|_| {}).await;
     let journal = JournalId::mint();

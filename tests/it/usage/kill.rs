@@ -110,7 +110,9 @@ fn kill_ten_times(store: TestStore, meanwhile: impl Fn(usize, &TestGateway)) {
     let booked: BTreeSet<String> = booked.into_keys().collect();
     let missing: Vec<_> = answered.difference(&booked).collect();
     assert!(missing.is_empty(), "{} answered and not booked: {missing:?}", missing.len());
-    let id = |request: &crate::support::origin::Received| request.header("x-request-id").map(str::to_owned);
+    let id = |request: &crate::support::origin::Received| {
+        request.header("x-request-id").map(str::to_owned)
+    };
     let served: BTreeSet<String> = origin.received().iter().filter_map(id).collect();
     let invented: Vec<_> = booked.difference(&served).collect();
     assert!(invented.is_empty(), "booked and not served: {invented:?}");

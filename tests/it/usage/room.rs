@@ -33,11 +33,17 @@ fn a_request_that_no_upstream_answers_is_not_on_the_books() {
 
 #[test]
 fn a_folder_that_cannot_be_made_is_an_error_of_the_start_that_says_what_to_do() {
-    let (installation, _store) = TestGateway::with(TestStore::sqlite()).config(CONFIG)
-        .config("[upstreams.api]\ntargets = [\"http://127.0.0.1:9\"]").install();
+    let (installation, _store) = TestGateway::with(TestStore::sqlite())
+        .config(CONFIG)
+        .config("[upstreams.api]\ntargets = [\"http://127.0.0.1:9\"]")
+        .install();
     installation.rewrite("[usage]\njournal = \"/proc/nothing\"");
     let printed = installation.try_run(&["serve"]);
     assert_eq!(printed.code, 1, "{}", printed.err);
-    assert!(printed.err.contains("the usage journal cannot be kept in /proc/nothing"), "{}", printed.err);
+    assert!(
+        printed.err.contains("the usage journal cannot be kept in /proc/nothing"),
+        "{}",
+        printed.err
+    );
     assert!(printed.err.contains("`usage.journal`"), "{}", printed.err);
 }
