@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Control, systemd};
+use super::{Control, systemd, usage};
 use crate::config::reload::Watch;
 use crate::config::{Config, LoadedConfig, Problem};
 use crate::proxy::plan::Plan;
@@ -84,7 +84,7 @@ impl Reloader {
         let cache_keys = loaded.cache_keys().map_err(Refused::Other)?;
         let routes = plan.config.routes.iter().map(|route| route.path.as_str());
         shared.journal.know_routes(routes).map_err(|error| Refused::Other(error.to_string()))?;
-        shared.journal.keep_requests(!plan.config.usage.keep_requests.is_zero());
+        shared.journal.keep(usage::keeping(&plan.config));
         let wanted = &loaded.config.server.tls;
         if self.tls.as_ref().map(TlsServer::files) != wanted.as_ref() {
             let tls = wanted.clone().map(TlsServer::new).transpose();

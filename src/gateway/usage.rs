@@ -8,15 +8,22 @@ use crate::config::Config;
 use crate::proxy::worker::Shared;
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
-use crate::usage::{Journal, JournalError, Sizes, keep_booking, take_over_others};
+use crate::usage::{
+    Journal, JournalError, Keeping, Sizes, keep_booking, keep_tidy, take_over_others,
+};
 
 /// Begins this process's journal.
 pub(super) fn begin(config: &Config) -> Result<Arc<Journal>, JournalError> {
     let workers = config.server.workers;
     let journal = Journal::start(&config.usage.journal, workers, Sizes::of(workers))?;
     journal.know_routes(config.routes.iter().map(|route| route.path.as_str()))?;
-    journal.keep_requests(!config.usage.keep_requests.is_zero());
+    journal.keep(keeping(config));
     Ok(journal)
+}
+
+/// How long usage is kept.
+pub(super) fn keeping(config: &Config) -> Keeping {
+    Keeping { requests: config.usage.keep_requests, hours: config.usage.keep_hours }
 }
 
 /// Has the metrics tell how the journal stands.
@@ -37,6 +44,7 @@ pub(super) fn start_background(shared: &Arc<Shared>, store: &Arc<dyn Store>) -> 
     let supply = tokio::spawn(Arc::clone(journal).keep_supplied());
     let book = keep_booking(Arc::clone(journal), Arc::clone(store), clock.clone());
     let take_over = take_over_others(Arc::clone(journal), Arc::clone(store), clock.clone());
-    let tasks = [supply, tokio::spawn(book), tokio::spawn(take_over)];
+    let tidy = keep_tidy(Arc::clone(journal), Arc::clone(store), clock.clone());
+    let tasks = [supply, tokio::spawn(book), tokio::spawn(take_over), tokio::spawn(tidy)];
     tasks.iter().map(|task| task.abort_handle()).collect()
 }

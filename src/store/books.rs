@@ -113,7 +113,7 @@ pub struct Kept {
 
 /// Usage and spending, kept.
 #[async_trait]
-pub trait Books {
+pub trait Books: Send + Sync {
     /// Books a batch in one transaction, if the books are where it begins: so that each record is
     /// booked once, however often and by whomever it is brought. What was spent counts for the key and
     /// each ancestor, comes off the owner's credits, and off the lease that it was spent from. What

@@ -9,7 +9,7 @@ use super::journal::{Journal, Progress};
 use super::lane::Lane;
 use super::record::RouteName;
 use crate::domain::{Clock, JournalId};
-use crate::store::{Batch, Booking, Result, Store};
+use crate::store::{Batch, Booking, Books, Result, Store};
 
 /// How often it is looked whether there is something to book.
 const LOOK: Duration = Duration::from_millis(250);
@@ -73,7 +73,7 @@ impl Journal {
 
     /// Books what is left and removes the folder, at the end; what cannot be booked now is left to
     /// the next process.
-    pub async fn close(&self, store: &dyn Store, clock: &Clock) {
+    pub async fn close(&self, store: &dyn Books, clock: &Clock) {
         let done = async {
             self.book_written(store, clock).await?;
             let Some(folder) = self.take_folder() else { return Ok(()) };
@@ -89,9 +89,10 @@ impl Journal {
         }
     }
 
-    async fn book_written(&self, store: &dyn Store, clock: &Clock) -> Result<()> {
+    pub(super) async fn book_written(&self, store: &dyn Books, clock: &Clock) -> Result<()> {
         for lane in self.lanes() {
-            let part = Part { journal: self.id(), lane, keep_requests: self.keeps_requests() };
+            let part =
+                Part { journal: self.id(), lane, keep_requests: self.keeping().keeps_requests() };
             let before = lane.booked();
             let booked = part.book(lane.written(), |name| self.path_of(name), store, clock).await;
             if lane.booked() / lane.records != before / lane.records {
@@ -116,7 +117,7 @@ impl Part<'_> {
         &self,
         end: u64,
         path_of: impl Fn(RouteName) -> Option<Arc<str>>,
-        store: &dyn Store,
+        store: &dyn Books,
         clock: &Clock,
     ) -> Result<()> {
         let lane = self.lane;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 use super::folder::Folder;
+use super::kept::Keeping;
 use super::lane::Lane;
 use super::lock;
 use super::record::{BYTES, RouteName};
@@ -81,7 +82,7 @@ pub struct Journal {
     sizes: Sizes,
     bytes: AtomicU64,
     routes: Mutex<Routes>,
-    keep_requests: AtomicBool,
+    keeping: Mutex<Keeping>,
     supply: Arc<Notify>,
     /// Told when somebody waits for all that is written to be on the books.
     pub(super) flush: Notify,
@@ -116,7 +117,7 @@ impl Journal {
             lanes: (0..workers).map(lane).collect(),
             sizes,
             bytes: AtomicU64::new(0),
-            keep_requests: AtomicBool::new(true),
+            keeping: Mutex::default(),
             supply: Arc::default(),
             flush: Notify::new(),
             progress: watch::Sender::default(),
@@ -144,13 +145,13 @@ impl Journal {
         added.map_err(|source| JournalError { folder: self.parent.clone(), source })
     }
 
-    /// Says whether single requests are kept on the books from now on, or only counted.
-    pub fn keep_requests(&self, keep: bool) {
-        self.keep_requests.store(keep, Ordering::Relaxed);
+    /// Says how long usage is kept from now on.
+    pub fn keep(&self, keeping: Keeping) {
+        *lock(&self.keeping) = keeping;
     }
 
-    pub(super) fn keeps_requests(&self) -> bool {
-        self.keep_requests.load(Ordering::Relaxed)
+    pub(super) fn keeping(&self) -> Keeping {
+        *lock(&self.keeping)
     }
 
     /// What the metrics tell of it.
@@ -166,6 +167,11 @@ impl Journal {
 
     pub(super) fn parent(&self) -> &Path {
         &self.parent
+    }
+
+    #[cfg(test)]
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn lanes(&self) -> &[Arc<Lane>] {
@@ -210,7 +216,7 @@ impl Journal {
         }
     }
 
-    fn supply_all(&self) -> io::Result<()> {
+    pub(super) fn supply_all(&self) -> io::Result<()> {
         let mut outcome = Ok(());
         for lane in &self.lanes {
             let making = Making {

@@ -16,6 +16,7 @@
 mod flush;
 mod folder;
 mod journal;
+mod kept;
 mod lane;
 mod map;
 mod record;
@@ -27,11 +28,15 @@ mod writer;
 
 pub use flush::run as keep_booking;
 pub use journal::{Journal, JournalError, Sizes};
+pub use kept::{Keeping, run as keep_tidy};
 pub use record::{Line, RouteName};
 pub use takeover::run as take_over_others;
 pub use writer::{Place, Writer};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+#[cfg(test)]
+mod tests;
 
 /// Nothing under these locks can be left half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::record::{self, BYTES};
 use super::routes::Routes;
 use super::segment;
 use crate::domain::{Clock, JournalId};
-use crate::store::{Result, Store};
+use crate::store::{Books, Result, Store};
 
 /// How often it is looked for such journals.
 const LOOK: Duration = Duration::from_mins(1);
@@ -40,7 +41,8 @@ pub async fn run(journal: Arc<Journal>, store: Arc<dyn Store>, clock: Clock) {
         }
         let mut failed = Vec::new();
         for mut abandoned in left {
-            match abandoned.book(journal.keeps_requests(), &*store, &clock).await {
+            let keeps_requests = journal.keeping().keeps_requests();
+            match abandoned.book(keeps_requests, &*store, &clock).await {
                 Ok(()) => abandoned.finish(&*store).await,
                 Err(error) => {
                     if !std::mem::replace(&mut abandoned.told, true) {
@@ -57,7 +59,7 @@ pub async fn run(journal: Arc<Journal>, store: Arc<dyn Store>, clock: Clock) {
 }
 
 /// A journal whose process is gone.
-struct Abandoned {
+pub(super) struct Abandoned {
     id: JournalId,
     folder: Folder,
     routes: Routes,
@@ -69,7 +71,7 @@ struct Abandoned {
 
 impl Abandoned {
     /// Those that nobody else has.
-    fn all_under(parent: &std::path::Path) -> io::Result<Vec<Self>> {
+    pub(super) fn all_under(parent: &Path) -> io::Result<Vec<Self>> {
         let claimed = Folder::claim(parent)?;
         let opened = claimed.into_iter().map(|(id, folder)| Self::open(id, folder));
         let said = |opened: io::Result<Self>| match opened {
@@ -98,7 +100,12 @@ impl Abandoned {
     }
 
     /// Books what the books do not have.
-    async fn book(&self, keep_requests: bool, store: &dyn Store, clock: &Clock) -> Result<()> {
+    pub(super) async fn book(
+        &self,
+        keep_requests: bool,
+        store: &dyn Books,
+        clock: &Clock,
+    ) -> Result<()> {
         let booked = store.booked(&self.id).await?;
         for (lane, end) in &self.parts {
             let from = booked.get(&lane.worker).copied().unwrap_or(0);
@@ -114,7 +121,7 @@ impl Abandoned {
     }
 
     /// Removes it: first the folder, since one without its row would be booked once more.
-    async fn finish(self, store: &dyn Store) {
+    pub(super) async fn finish(self, store: &dyn Books) {
         if let Err(error) = self.folder.remove() {
             tracing::warn!(%error, journal = %self.id, "an old journal could not be removed");
         } else if let Err(error) = store.forget_journal(&self.id).await {

@@ -24,3 +24,4 @@ mod spend;
 mod store;
 mod support;
 mod upgrade;
+mod usage;

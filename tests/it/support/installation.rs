@@ -143,6 +143,11 @@ impl Installation {
         }
     }
 
+    /// Where its files are.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     /// Adds to the configuration file.
     pub(crate) fn rewrite(&self, change: &str) {
         let file = &self.config;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use sqlx::{QueryBuilder, query};
+use sqlx::{QueryBuilder, query, query_as};
 
 use super::super::{Database, ROLL_HOURS, This};
 use crate::domain::Millionths;
@@ -71,6 +71,11 @@ fn read((group, requests, cost): (String, i64, i64), by: UsageBy) -> Result<Usag
     })
 }
 
+async fn oldest_hour(store: &This) -> Result<Option<i64>> {
+    let ask = query_as::<_, (Option<i64>,)>("SELECT min(period) FROM usage_hours");
+    Ok(store.connections.all(ask).await?.pop().and_then(|row| row.0))
+}
+
 /// Removes what is kept no longer.
 pub(super) async fn tidy(store: &This, kept: &Kept) -> Result<()> {
     loop {
@@ -91,11 +96,15 @@ pub(super) async fn tidy(store: &This, kept: &Kept) -> Result<()> {
     }
     let since = kept.hours_since.as_millisecond();
     let day = since - since.rem_euclid(DAY_MS);
-    let mut write = store.connections.begin().await?;
-    for statement in ROLL_HOURS {
-        write.run(query(*statement).bind(day)).await?;
+    // A day at a time, so that none takes long.
+    while let Some(first) = oldest_hour(store).await?.filter(|first| *first < day) {
+        let end = first - first.rem_euclid(DAY_MS) + DAY_MS;
+        let mut write = store.connections.begin().await?;
+        for statement in ROLL_HOURS {
+            write.run(query(*statement).bind(end)).await?;
+        }
+        write.commit().await?;
     }
-    write.commit().await?;
     let forget = query("DELETE FROM journals WHERE booked_at < $1");
     store.alone(forget.bind(kept.journals_since.as_millisecond())).await
 }
