@@ -6,6 +6,10 @@
 mod cache_key;
 pub mod format;
 pub mod hash;
+mod signing;
+mod vault;
 
 pub use cache_key::{CacheKeyError, CacheKeys};
 pub use format::{Parsed, SecretFormat, SecretText};
+pub use signing::SigningSecret;
+pub use vault::{Vault, VaultError};

@@ -6,8 +6,10 @@
 //! what differs. Every statement is run on both by the one suite in `tests/it/store/`.
 
 pub mod audit;
+pub mod deliveries;
 mod error;
 pub mod feed;
+pub mod hooks;
 mod list;
 pub mod migrate;
 pub mod outbox;
@@ -29,7 +31,9 @@ use crate::domain::{
 };
 
 pub use audit::{AuditFilter, AuditLog};
+pub use deliveries::Deliveries;
 pub use feed::{Change, Changes, Feed};
+pub use hooks::{Hook, HookBook};
 pub use migrate::{SchemaStatus, prepare};
 pub use outbox::Outbox;
 pub use postgres::PostgresStore;
@@ -188,7 +192,7 @@ pub struct ConfirmedMac {
 /// Owners, keys and secrets, kept. Every change of them names its [`Act`] and is in the audit log, and
 /// what is to be told of it in the outbox, in one transaction with it.
 #[async_trait]
-pub trait Store: AuditLog + Outbox + Send + Sync + 'static {
+pub trait Store: AuditLog + Outbox + HookBook + Deliveries + Send + Sync + 'static {
     /// Brings the schema up to date under a lock; what was done. Safe to call from several
     /// instances at once.
     async fn migrate(&self) -> Result<SchemaStatus>;

@@ -22,3 +22,4 @@ mod shared_limits;
 mod store;
 mod support;
 mod upgrade;
+mod webhooks;

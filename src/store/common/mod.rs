@@ -5,7 +5,9 @@
 //! would have to bound the encoding of every type it binds, in every function.
 
 mod audit;
+mod deliveries;
 mod events;
+mod hooks;
 mod instances;
 mod write;
 

@@ -2,6 +2,7 @@
 
 mod feed;
 mod first_version;
+mod hooks;
 mod instances;
 mod keys;
 mod outage;

@@ -1,0 +1,13 @@
+//! Webhooks: what happened, told to the operator's services and to the addresses that keys and
+//! owners have named for themselves, by Standard Webhooks.
+//!
+//! Events are written into the store in the transaction of what they tell of. Here they are made
+//! into deliveries, a row for each address, and sent until they are taken or given up. The one rule:
+//! nothing is connected to but what the [`guard`] let pass.
+
+pub mod guard;
+pub mod hooks;
+mod keys;
+
+pub use guard::{Guard, Resolver};
+pub use hooks::{HookError, Hooks};

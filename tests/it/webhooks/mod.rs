@@ -1,0 +1,3 @@
+//! Events reach the addresses that they are meant for, and no others.
+
+mod hooks;
