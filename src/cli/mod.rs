@@ -22,6 +22,7 @@ mod receipt;
 mod serve;
 mod session;
 mod typed;
+mod webhook;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -87,6 +88,9 @@ enum Command {
     Agent(agent::Agent),
     /// Who changed what, when, from where
     Audit(audit::Audit),
+    /// Events on their way to your services: what was sent, what waits, what failed
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
     /// The running instances: who they are, and how far behind
     Instances,
     /// Run a small upstream that answers with the request it got
@@ -124,6 +128,7 @@ fn dispatch(command: Command, globals: &Globals) -> Result {
         Command::Key(key) => on_this_thread(key::run(key, globals)),
         Command::Agent(agent) => on_this_thread(agent::run(agent, globals)),
         Command::Audit(audit) => on_this_thread(audit::run(audit, globals)),
+        Command::Webhook(webhook) => on_this_thread(webhook::run(webhook, globals)),
         Command::Instances => on_this_thread(instances::run(globals)),
         Command::Health(health) => on_this_thread(health::run(health, globals)),
         Command::Completions(completions) => documents::completions(&completions),

@@ -187,9 +187,9 @@ pub type Route<'a> = dyn Fn(&str) -> Vec<Destination> + Send + Sync + 'a;
 pub trait Deliveries {
     /// Whether there is anything to do. Writes nothing, and reads two indexes.
     async fn to_do(&self, now: Timestamp) -> Result<ToDo>;
-    /// Makes events into deliveries, in their order, so many events at most; how many deliveries
-    /// that made. Of several instances one at a time does it.
-    async fn dispatch(&self, route: &Route<'_>, now: Timestamp, most: u32) -> Result<u64>;
+    /// Makes events into deliveries, in their order, so many events at most; how many events that
+    /// were. Of several instances one at a time does it.
+    async fn dispatch(&self, route: &Route<'_>, now: Timestamp, most: u32) -> Result<u32>;
     /// Takes due deliveries on, each the first of its subject to its endpoint. Until `until`
     /// nobody else takes them.
     async fn claim(&self, wanted: &Wanted, now: Timestamp, until: Timestamp) -> Result<Vec<Claim>>;

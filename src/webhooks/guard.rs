@@ -7,36 +7,45 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::domain::WebhookUrl;
 
 /// Addresses that one name has at most; more are not looked at.
 const MOST: usize = 16;
 
-/// Answers what addresses a name has.
+/// Resolves names and makes connections.
 #[async_trait]
-pub trait Resolver: Send + Sync + 'static {
+pub trait Network: Send + Sync + 'static {
     /// The addresses of a host, with that port.
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
+    /// A connection to exactly that address.
+    async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream>;
 }
 
 /// The system's.
-pub struct SystemResolver;
+pub struct SystemNetwork;
 
 #[async_trait]
-impl Resolver for SystemResolver {
+impl Network for SystemNetwork {
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         Ok(tokio::net::lookup_host((host, port)).await?.collect())
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        TcpStream::connect(address).await
     }
 }
 
 /// Resolves and judges.
 #[derive(Clone)]
 pub struct Guard {
-    resolver: Arc<dyn Resolver>,
+    network: Arc<dyn Network>,
     /// Whether every address will do.
     pub allow_private_networks: bool,
 }
@@ -50,17 +59,40 @@ pub enum GuardError {
     /// One of its addresses, which may be one of several, is not to be connected to.
     #[error("the host has an address that is not on the public internet, which is not allowed")]
     Forbidden,
+    /// None of its addresses took a connection.
+    #[error("no connection: {0}")]
+    Unreachable(io::Error),
 }
 
 impl Guard {
-    /// A guard that asks the system.
+    /// A guard over the system's network.
     pub fn new(allow_private_networks: bool) -> Self {
-        Self::asking(Arc::new(SystemResolver), allow_private_networks)
+        Self::over(Arc::new(SystemNetwork), allow_private_networks)
     }
 
-    /// A guard that asks another resolver.
-    pub fn asking(resolver: Arc<dyn Resolver>, allow_private_networks: bool) -> Self {
-        Self { resolver, allow_private_networks }
+    /// A guard over another network.
+    pub fn over(network: Arc<dyn Network>, allow_private_networks: bool) -> Self {
+        Self { network, allow_private_networks }
+    }
+
+    /// A connection to one of the host's addresses: the first that takes it, each within its share
+    /// of the time.
+    pub async fn connect(
+        &self,
+        url: &WebhookUrl,
+        within: Duration,
+    ) -> Result<TcpStream, GuardError> {
+        let addresses = self.addresses(url).await?;
+        let share = within / addresses.len() as u32;
+        let mut failure = io::Error::from(io::ErrorKind::NotFound);
+        for address in addresses {
+            match timeout(share, self.network.connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => failure = error,
+                Err(late) => failure = late.into(),
+            }
+        }
+        Err(GuardError::Unreachable(failure))
     }
 
     /// The addresses to connect to, at least one: all that the host has, or none where one of them
@@ -69,7 +101,7 @@ impl Guard {
         let mut addresses = match url.host().parse::<IpAddr>() {
             Ok(address) => vec![SocketAddr::new(address, url.port())],
             Err(_) => {
-                let asked = self.resolver.resolve(url.host(), url.port()).await;
+                let asked = self.network.resolve(url.host(), url.port()).await;
                 asked.map_err(GuardError::Unresolved)?
             }
         };
@@ -231,11 +263,15 @@ mod tests {
     struct Answers(AtomicUsize, Vec<Vec<&'static str>>);
 
     #[async_trait]
-    impl Resolver for Answers {
+    impl Network for Answers {
         async fn resolve(&self, _: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
             let turn = self.0.fetch_add(1, Ordering::Relaxed).min(self.1.len() - 1);
             let address = |text: &&str| SocketAddr::new(text.parse().unwrap(), port);
             Ok(self.1[turn].iter().map(address).collect())
+        }
+
+        async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+            panic!("{address} is connected to")
         }
     }
 
@@ -245,7 +281,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_address_that_is_not_public_spoils_a_name() {
-        let guard = |answers| Guard::asking(Arc::new(Answers(AtomicUsize::new(0), answers)), false);
+        let guard = |answers| Guard::over(Arc::new(Answers(AtomicUsize::new(0), answers)), false);
         let good = guard(vec![vec!["1.1.1.1", "2606:4700::1111"]]);
         let addresses = judge(&good, "https://a:8443").await.unwrap();
         let expected = ["1.1.1.1:8443", "[2606:4700::1111]:8443"].map(|text| text.parse().unwrap());

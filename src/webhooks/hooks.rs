@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::time::timeout;
 
-use super::guard::{Guard, GuardError};
+use super::guard::{Guard, GuardError, Network, SystemNetwork};
 use super::keys::Source;
 use crate::config::LoadedConfig;
 use crate::domain::{Clock, HookId, WebhookUrl, WebhookUrlError};
@@ -24,12 +24,22 @@ const BATCH: u32 = 500;
 pub struct Hooks {
     store: Arc<dyn Store>,
     clock: Clock,
-    settings: ArcSwap<Settings>,
+    network: Arc<dyn Network>,
+    settings: ArcSwap<HookSettings>,
 }
 
-struct Settings {
+/// What of the configuration hooks go by.
+pub(super) struct HookSettings {
     guard: Guard,
     source: Source,
+}
+
+impl HookSettings {
+    fn new(loaded: &LoadedConfig, network: &Arc<dyn Network>) -> Result<Self, String> {
+        let allow = loaded.config.webhooks.allow_private_networks;
+        let guard = Guard::over(Arc::clone(network), allow);
+        Ok(Self { guard, source: Source::of(loaded)? })
+    }
 }
 
 /// Why there is no hook.
@@ -65,17 +75,28 @@ impl Hooks {
     /// Hooks in that store, as the configuration says; the error says what is wrong with the key's
     /// file.
     pub fn new(store: Arc<dyn Store>, loaded: &LoadedConfig, clock: Clock) -> Result<Self, String> {
-        let guard = Guard::new(loaded.config.webhooks.allow_private_networks);
-        let settings = Settings { guard, source: Source::of(loaded)? };
-        Ok(Self { store, clock, settings: ArcSwap::from_pointee(settings) })
+        Self::over(Arc::new(SystemNetwork), store, loaded, clock)
     }
 
-    /// Takes another configuration up, or none of it.
-    pub fn reload(&self, loaded: &LoadedConfig) -> Result<(), String> {
-        let guard = Guard::new(loaded.config.webhooks.allow_private_networks);
-        let settings = Settings { guard, source: Source::of(loaded)? };
+    /// The same, over another network.
+    pub fn over(
+        network: Arc<dyn Network>,
+        store: Arc<dyn Store>,
+        loaded: &LoadedConfig,
+        clock: Clock,
+    ) -> Result<Self, String> {
+        let settings = ArcSwap::from_pointee(HookSettings::new(loaded, &network)?);
+        Ok(Self { store, clock, settings, network })
+    }
+
+    /// Reads another configuration, which [`Self::put_in_force`] takes.
+    pub(super) fn prepare(&self, loaded: &LoadedConfig) -> Result<HookSettings, String> {
+        HookSettings::new(loaded, &self.network)
+    }
+
+    /// Takes another configuration up.
+    pub(super) fn put_in_force(&self, settings: HookSettings) {
         self.settings.store(Arc::new(settings));
-        Ok(())
     }
 
     /// Registers where a key's or an owner's own events go, in the place of what it had before;

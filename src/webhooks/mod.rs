@@ -5,9 +5,15 @@
 //! into deliveries, a row for each address, and sent until they are taken or given up. The one rule:
 //! nothing is connected to but what the [`guard`] let pass.
 
+mod deliver;
 pub mod guard;
 pub mod hooks;
+mod housekeeping;
 mod keys;
+mod schedule;
+mod send;
+mod settings;
 
-pub use guard::{Guard, Resolver};
+pub use deliver::{Prepared, Webhooks};
+pub use guard::{Guard, Network};
 pub use hooks::{HookError, Hooks};

@@ -49,7 +49,7 @@ pub(super) const WEBHOOKS: &[Setting] = &[
          of addresses that keys and owners have named are encrypted. Empty: under the cache key; \
          where there is none either, a SQLite store gets a file `DATABASE.hooks-key` beside it, and \
          with Postgres no such address can be registered. To replace it, put the new one on the \
-         first line and leave the old one on the second for one reload.",
+         first line and leave the old one on the second for an hour.",
     ),
     Setting::optional("endpoints", Tables(ENDPOINT), "Where events go."),
 ];

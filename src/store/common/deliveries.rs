@@ -36,7 +36,7 @@ impl Deliveries for This {
         Ok(ToDo { events, deliveries })
     }
 
-    async fn dispatch(&self, route: &Route<'_>, now: Timestamp, most: u32) -> Result<u64> {
+    async fn dispatch(&self, route: &Route<'_>, now: Timestamp, most: u32) -> Result<u32> {
         let mut write = self.connections.begin().await?;
         let made = dispatch::dispatch(&mut write, route, now, most).await?;
         write.commit().await?;

@@ -52,7 +52,7 @@ async fn a_hook_is_registered_found_and_removed_and_its_secret_is_unreadable_in_
 async fn what_events_may_not_go_to_is_refused_at_once() {
     let folder = TempDir::new().unwrap();
     let url = format!("sqlite://{}", folder.path().join("keygate.db").display());
-    let (_, hooks) = hooks(&loaded(&url, "")).await;
+    let (store, hooks) = hooks(&loaded(&url, "")).await;
     for forbidden in [
         "https://127.0.0.1/",
         "https://localhost/",
@@ -71,7 +71,8 @@ async fn what_events_may_not_go_to_is_refused_at_once() {
         assert!(!refused.to_string().contains("hush"), "{refused}");
     }
     assert_eq!(hooks.find("key_1").await.unwrap(), None);
-    hooks.reload(&loaded(&url, "[webhooks]\nallow_private_networks = true")).unwrap();
+    let allowed = loaded(&url, "[webhooks]\nallow_private_networks = true");
+    let hooks = Hooks::new(store, &allowed, Clock::system()).unwrap();
     hooks.register("key_1", "http://127.0.0.1:9/").await.unwrap();
 }
 
@@ -89,13 +90,12 @@ async fn postgres_needs_a_key_for_hooks_and_says_so() {
     let file = folder.path().join("key");
     let config = format!("[webhooks]\nkey_file = \"{}\"", file.display());
     std::fs::write(&file, old).unwrap();
-    without.reload(&loaded(&url, &config)).unwrap();
-    without.register("key_1", PUBLIC).await.unwrap();
-    assert_eq!(without.renew().await.unwrap(), 0);
+    let with = || Hooks::new(Arc::clone(&store), &loaded(&url, &config), Clock::system()).unwrap();
+    with().register("key_1", PUBLIC).await.unwrap();
+    assert_eq!(with().renew().await.unwrap(), 0);
     let first = store.hook("key_1").await.unwrap().unwrap().sealed;
     std::fs::write(&file, format!("{new}\n{old}")).unwrap();
-    without.reload(&loaded(&url, &config)).unwrap();
-    assert_eq!(without.renew().await.unwrap(), 1);
-    assert_eq!(without.renew().await.unwrap(), 0);
+    assert_eq!(with().renew().await.unwrap(), 1);
+    assert_eq!(with().renew().await.unwrap(), 0);
     assert_ne!(store.hook("key_1").await.unwrap().unwrap().sealed, first);
 }

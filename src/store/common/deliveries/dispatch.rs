@@ -3,8 +3,7 @@
 use jiff::Timestamp;
 use sqlx::{FromRow, QueryBuilder, query_as};
 
-use crate::domain::DeliveryId;
-use crate::domain::WebhookUrl;
+use crate::domain::{DeliveryId, WebhookUrl};
 use crate::store::Result;
 use crate::store::deliveries::{Destination, Route};
 
@@ -32,7 +31,7 @@ pub(super) async fn dispatch(
     route: &Route<'_>,
     now: Timestamp,
     most: u32,
-) -> Result<u64> {
+) -> Result<u32> {
     let turn = write.all(query_as::<_, (bool,)>(DISPATCH_TURN)).await?;
     if turn != [(true,)] {
         return Ok(0);
@@ -58,7 +57,7 @@ pub(super) async fn dispatch(
         QueryBuilder::<Database>::new("UPDATE events SET dispatched = true WHERE id IN ");
     push_list(&mut done, events.iter().map(|event| event.id.as_str()));
     write.run(done.build()).await?;
-    Ok(made.len() as u64)
+    Ok(events.len() as u32)
 }
 
 /// Where the subject itself wants it.
