@@ -8,7 +8,7 @@ use super::failure::{Failure, Result};
 use super::output::{List, Output, table, time, time_or};
 use super::owner::{Paging, more};
 use super::session::Session;
-use crate::domain::DeliveryId;
+use crate::domain::{Act, DeliveryId};
 use crate::store::deliveries::{Delivery, DeliveryStatus, Replay};
 
 /// Deliveries that one transaction sends again.
@@ -97,17 +97,24 @@ async fn replay(session: &Session, again: &Again, output: Output) -> Result {
         }
         replayed.extend(found);
     }
-    while again.failed {
-        let some = session.store.replay(&act, &Replay::Failed(BATCH)).await?;
-        let done = some.is_empty();
-        replayed.extend(some);
-        if done {
-            break;
-        }
+    if again.failed {
+        replayed = all_failed(session, &act).await?;
     }
     let count = replayed.len();
     let plural = if count == 1 { "y is" } else { "ies are" };
     output.show(&Replayed { replayed }, || format!("{count} deliver{plural} sent again."))
+}
+
+/// In batches, so that no transaction is long.
+async fn all_failed(session: &Session, act: &Act) -> Result<Vec<DeliveryId>> {
+    let mut replayed = Vec::new();
+    loop {
+        let some = session.store.replay(act, &Replay::Failed(BATCH)).await?;
+        if some.is_empty() {
+            return Ok(replayed);
+        }
+        replayed.extend(some);
+    }
 }
 
 fn rows(deliveries: &[Delivery]) -> String {

@@ -17,6 +17,7 @@ use super::guard::{Network, SystemNetwork};
 use super::hooks::{HookSettings, Hooks};
 use super::send::{ATTEMPT, Message, SendError};
 use super::settings::Settings;
+use super::sign::signature;
 use super::{housekeeping, schedule};
 use crate::config::LoadedConfig;
 use crate::domain::{Clock, WebhookUrl};
@@ -196,7 +197,7 @@ impl Webhooks {
         let body = body(claim).map_err(|error| (error, true))?;
         let timestamp = self.clock.now().as_second();
         let id = claim.event_id.to_string();
-        let signature = secret.sign(&id, timestamp, body.as_bytes());
+        let signature = signature(&secret, &id, timestamp, body.as_bytes());
         let message = Message { id, timestamp, signature, body: body.into() };
         let sent = settings.sender.send(&url, &message).await;
         sent.map_err(|error| (error.to_string(), matches!(error, SendError::Gone)))

@@ -98,12 +98,11 @@ impl Guard {
     /// The addresses to connect to, at least one: all that the host has, or none where one of them
     /// is not allowed.
     pub async fn addresses(&self, url: &WebhookUrl) -> Result<Vec<SocketAddr>, GuardError> {
-        let mut addresses = match url.host().parse::<IpAddr>() {
-            Ok(address) => vec![SocketAddr::new(address, url.port())],
-            Err(_) => {
-                let asked = self.network.resolve(url.host(), url.port()).await;
-                asked.map_err(GuardError::Unresolved)?
-            }
+        let mut addresses = if let Ok(address) = url.host().parse::<IpAddr>() {
+            vec![SocketAddr::new(address, url.port())]
+        } else {
+            let asked = self.network.resolve(url.host(), url.port()).await;
+            asked.map_err(GuardError::Unresolved)?
         };
         if addresses.is_empty() {
             let none = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
@@ -127,22 +126,29 @@ pub fn is_public(address: IpAddr) -> bool {
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, d] = address.octets();
-    let special = match (a, b, c) {
-        // This network; loopback; multicast, what is kept for later, broadcast.
-        (0 | 127 | 224.., _, _)
-        // Private.
-        | (10, _, _) | (172, 16..=31, _) | (192, 168, _)
-        // Carriers' own (RFC 6598), link-local and with it clouds' metadata, benchmarks.
-        | (100, 64..=127, _) | (169, 254, _) | (198, 18 | 19, _)
-        // IETF's, documentation, the old relays of 6to4, AS112.
-        | (192, 0, 0 | 2) | (198, 51, 100) | (203, 0, 113) | (192, 88, 99)
-        | (192, 31, 196) | (192, 52, 193) | (192, 175, 48) => true,
-        // The metadata and the host's services of a cloud on an address of the public range.
-        (168, 63, 129) => d == 16,
-        _ => false,
-    };
-    !special
+    let [a, b, c, _] = address.octets();
+    let special = matches!(
+        (a, b, c),
+        // This network, loopback; multicast, what is kept for later, broadcast; private.
+        (0 | 10 | 127 | 224.., _, _)
+            | (172, 16..=31, _)
+            // Private; carriers' own (RFC 6598); link-local, and with it clouds' metadata; benchmarks.
+            | (192, 168, _)
+            | (100, 64..=127, _)
+            | (169, 254, _)
+            | (198, 18 | 19, _)
+            // IETF's own, documentation, the relays of 6to4, AS112.
+            | (192, 0, 0 | 2)
+            | (198, 51, 100)
+            | (203, 0, 113)
+            | (192, 88, 99)
+            | (192, 31, 196)
+            | (192, 52, 193)
+            | (192, 175, 48)
+    );
+    // In the public range, and yet the host's own services in a large cloud.
+    let of_a_cloud = address == Ipv4Addr::new(168, 63, 129, 16);
+    !special && !of_a_cloud
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {

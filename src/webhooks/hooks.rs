@@ -9,10 +9,11 @@ use tokio::time::timeout;
 
 use super::guard::{Guard, GuardError, Network, SystemNetwork};
 use super::keys::Source;
+use super::vault::VaultError;
 use crate::config::LoadedConfig;
 use crate::domain::{Clock, HookId, WebhookUrl, WebhookUrlError};
+use crate::key::SigningSecret;
 use crate::key::format::MintError;
-use crate::key::{SigningSecret, VaultError};
 use crate::store::{Hook, Store, StoreError};
 
 /// How long a name may take to be resolved while somebody waits.
@@ -86,7 +87,7 @@ impl Hooks {
         clock: Clock,
     ) -> Result<Self, String> {
         let settings = ArcSwap::from_pointee(HookSettings::new(loaded, &network)?);
-        Ok(Self { store, clock, settings, network })
+        Ok(Self { store, clock, network, settings })
     }
 
     /// Reads another configuration, which [`Self::put_in_force`] takes.
@@ -144,9 +145,12 @@ impl Hooks {
         let settings = self.settings.load_full();
         let two = matches!(&settings.source, Source::Given(keys) if keys.iter().count() > 1);
         let (mut renewed, mut after) = (0, String::new());
-        while two {
+        if !two {
+            return Ok(0);
+        }
+        loop {
             let hooks = self.store.hooks_after(&after, BATCH).await?;
-            let Some(last) = hooks.last() else { break };
+            let Some(last) = hooks.last() else { return Ok(renewed) };
             last.id.as_str().clone_into(&mut after);
             let vault = settings.source.vault(false)?;
             for hook in &hooks {
@@ -157,6 +161,5 @@ impl Hooks {
                 }
             }
         }
-        Ok(renewed)
     }
 }

@@ -10,8 +10,9 @@ use rand::rngs::SysRng;
 use zeroize::Zeroizing;
 
 use super::hooks::HookError;
+use super::vault::Vault;
 use crate::config::{LoadedConfig, StoreLocation};
-use crate::key::{CacheKeys, Vault};
+use crate::key::{CacheKeys, base64};
 
 /// Keeps what is encrypted here from being opened as anything else that is kept under such a key.
 const PURPOSE: &str = "keygate hooks' secrets";
@@ -83,11 +84,10 @@ fn beside(path: &Path, make: bool) -> io::Result<Zeroizing<String>> {
 fn write(path: &Path) -> io::Result<()> {
     let mut random = Zeroizing::new([0_u8; 32]);
     SysRng.try_fill_bytes(&mut *random).map_err(io::Error::other)?;
-    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    let hex = Zeroizing::new(hex);
+    let text = Zeroizing::new(base64::encode(&*random));
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    writeln!(file, "{}", *hex)?;
+    writeln!(file, "{}", *text)?;
     file.sync_all()
 }
 

@@ -13,6 +13,8 @@ mod keys;
 mod schedule;
 mod send;
 mod settings;
+mod sign;
+pub mod vault;
 
 pub use deliver::{Prepared, Webhooks};
 pub use guard::{Guard, Network};

@@ -66,17 +66,16 @@ fn secret_of(word: Word<'_>, complaints: &mut Complaints<'_>) -> Option<SigningS
 fn patterns(words: &[Word<'_>], complaints: &mut Complaints<'_>) -> Vec<EventPattern> {
     let mut patterns = Vec::with_capacity(words.len());
     for word in words {
-        match word.text.parse() {
-            Ok(pattern) => patterns.push(pattern),
-            Err(()) => {
-                let known = EventKind::ALL.iter().map(|kind| kind.name());
-                let hint = suggestion(word.text, known.clone()).unwrap_or_else(|| {
-                    let names = known.collect::<Vec<_>>().join("`, `");
-                    format!("there are `*`, `key.*` and the like, `{names}`")
-                });
-                complaints.problem_with_hint(word.at, format!("there is no event {word}"), hint);
-            }
+        if let Ok(pattern) = word.text.parse() {
+            patterns.push(pattern);
+            continue;
         }
+        let known = EventKind::ALL.iter().map(|kind| kind.name());
+        let hint = suggestion(word.text, known.clone()).unwrap_or_else(|| {
+            let names = known.collect::<Vec<_>>().join("`, `");
+            format!("there are `*`, `key.*` and the like, `{names}`")
+        });
+        complaints.problem_with_hint(word.at, format!("there is no event {word}"), hint);
     }
     patterns
 }

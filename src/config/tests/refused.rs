@@ -296,8 +296,8 @@ fn a_secret_that_signs_nothing_is_refused_and_not_repeated() {
         assert!(found[0].contains("must be `whsec_` and base64"), "{found:#?}");
         assert!(!format!("{found:?}").contains(secret), "{found:#?}");
     }
-    good(&format!(
+    good(
         "[webhooks]\nallow_private_networks = true\n[[webhooks.endpoints]]\n\
-         url = 'http://127.0.0.1:9/x?y=z'\nsecret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'"
-    ));
+         url = 'http://127.0.0.1:9/x?y=z'\nsecret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'",
+    );
 }

@@ -8,9 +8,7 @@ use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::cache_key::CacheKeys;
-use super::format::SecretText;
-use super::signing::base64;
+use crate::key::{CacheKeys, SecretText, base64};
 
 /// Stands before every sealed text: what comes behind it, and how it was made.
 const FORM: &str = "v1.";
