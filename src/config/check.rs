@@ -9,6 +9,7 @@ mod keys;
 mod path;
 mod routes;
 mod upstreams;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -46,6 +47,7 @@ pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
         routes: routes::check(root, &scopes, &upstreams, complaints),
         errors: errors(root.table("errors"), complaints),
         access_log: access_log(root.table("access_log"), complaints),
+        webhooks: webhooks::check(root.table("webhooks"), complaints),
         scopes,
         upstreams,
         identity_prefix,

@@ -17,7 +17,11 @@ use crate::domain::{Limit, Reason};
 const API: &str = "upstreams.api.targets = [\"http://127.0.0.1:9000\"]\n";
 
 fn environment() -> Environment {
-    Environment::of(&[("TOKEN", "hush-hush"), ("CODE", "odd")])
+    Environment::of(&[
+        ("TOKEN", "hush-hush"),
+        ("CODE", "odd"),
+        ("WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+    ])
 }
 
 fn load_text(text: &str) -> Result<LoadedConfig, Vec<Problem>> {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
 
-use crate::domain::{AddressRange, Catalogue, Limit, Millionths, Reason};
+use crate::domain::{AddressRange, Catalogue, EventPattern, Limit, Millionths, Reason, WebhookUrl};
 use crate::key::hash::Argon2Strength;
-use crate::key::{CacheKeys, SecretFormat};
+use crate::key::{CacheKeys, SecretFormat, SigningSecret};
 use crate::tls::{ClientSettings, ServerFiles};
 
 /// Everything the file and the environment said, checked. Defaults are filled in.
@@ -46,6 +46,8 @@ pub struct Config {
     pub errors: BTreeMap<Reason, ErrorOverride>,
     /// `[access_log]`.
     pub access_log: AccessLog,
+    /// `[webhooks]`.
+    pub webhooks: Webhooks,
 }
 
 /// `[server]`.
@@ -346,6 +348,30 @@ pub enum LogOutput {
     Stderr,
     /// A file that is appended to.
     File(PathBuf),
+}
+
+/// `[webhooks]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Webhooks {
+    /// Whether events may go to addresses that are not the public internet's, and in clear.
+    pub allow_private_networks: bool,
+    /// Authorities that are believed beside the system's, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Where the key is that hooks' secrets are encrypted under, if it has a file of its own.
+    pub key_file: Option<PathBuf>,
+    /// Where events go, in the order of the file; no URL twice.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One `[[webhooks.endpoints]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Endpoint {
+    /// Where events are posted to.
+    pub url: WebhookUrl,
+    /// Which; at least one pattern.
+    pub events: Vec<EventPattern>,
+    /// What they are signed with.
+    pub secret: SigningSecret,
 }
 
 impl std::fmt::Debug for StoreLocation {

@@ -18,6 +18,7 @@ pub mod owner;
 pub mod refusal;
 pub mod scope;
 pub mod usage;
+pub mod webhook;
 pub mod window;
 
 pub use act::{Act, Actor, Target};
@@ -25,7 +26,9 @@ pub use audit::AuditRow;
 pub use clock::Clock;
 pub use event::{Event, EventKind};
 pub use explanation::Explanation;
-pub use id::{AuditId, EventId, InstanceId, JournalId, KeyId, OwnerId, PublicId};
+pub use id::{
+    AuditId, DeliveryId, EventId, HookId, InstanceId, JournalId, KeyId, OwnerId, PublicId,
+};
 pub use instance::{Instance, InstanceStatus, SeenInstance};
 pub use key::{Environment, Key, KeyStatus, KeyWithSecrets, Secret, SecretStatus};
 pub use money::Millionths;
@@ -35,4 +38,5 @@ pub use owner::Owner;
 pub use refusal::{Reason, Refusal};
 pub use scope::{Catalogue, ScopeSet};
 pub use usage::{LeaseId, Used};
+pub use webhook::{EventPattern, WebhookUrl, WebhookUrlError};
 pub use window::{Limit, Window};

@@ -50,6 +50,7 @@ use crate::store::{self, Store, StoreError};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::TlsServer;
+use crate::webhooks::Webhooks;
 
 /// How long the start waits for the store's answer: a million ids are read in less.
 const STORE_ANSWERS: Duration = Duration::from_secs(5);
@@ -91,7 +92,7 @@ impl Gateway {
         let (sync, mut synchroniser) = Sync::new(
             Arc::clone(&store),
             plan.policy.clone(),
-            clock,
+            clock.clone(),
             config.cache.capacity,
             Arc::clone(&metrics),
         );
@@ -134,7 +135,11 @@ impl Gateway {
         });
         shared.auth.macs.replace_keys(cache_keys.as_ref());
         read_counters(&metrics, &sync, &store, &membership);
+        let webhooks = Webhooks::new(Arc::clone(&store), &loaded, clock, Arc::clone(&metrics));
+        let webhooks = Arc::new(webhooks.map_err(anyhow::Error::msg)?);
+        tokio::spawn(Arc::clone(&webhooks).run());
         let control = Arc::new(Control {
+            webhooks,
             shared: Arc::clone(&shared),
             store: Arc::clone(&store),
             membership,
@@ -232,6 +237,7 @@ impl Gateway {
         if let Some(limits) = &control.shared.limits {
             limits.release().await;
         }
+        control.webhooks.stop().await;
         control.membership.leave().await;
         for task in background {
             task.abort();
@@ -251,6 +257,7 @@ struct Control {
     shared: Arc<Shared>,
     store: Arc<dyn Store>,
     membership: Membership,
+    webhooks: Arc<Webhooks>,
     draining: AtomicBool,
 }
 

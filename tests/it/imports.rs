@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up; a part names only parts that stand before it. So the data plane (`limit`,
 /// `auth`, `proxy`) cannot name the control plane, whose parts all stand behind it.
-const LAYERS: [&str; 15] = [
+const LAYERS: &[&str] = &[
     "domain",
     "key",
     "tls",
@@ -17,6 +17,7 @@ const LAYERS: [&str; 15] = [
     "spend",
     "usage",
     "auth",
+    "webhooks",
     "proxy",
     "admin",
     "gateway",
@@ -24,7 +25,7 @@ const LAYERS: [&str; 15] = [
 ];
 
 /// Outside paths and the parts that may name them.
-const HOMES: [(&str, &[&str]); 13] = [
+const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
     ("redis", &["limit"]),
     ("memmap2", &["usage"]),

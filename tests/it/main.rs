@@ -25,3 +25,4 @@ mod store;
 mod support;
 mod upgrade;
 mod usage;
+mod webhooks;

@@ -242,9 +242,6 @@ fn what_a_route_may_not_be(#[case] route: &str, #[case] expected: &str) {
 #[case("identity.jwt.enabled", "true", "false")]
 #[case("self_service.enabled", "true", "false")]
 #[case("telemetry.otlp_endpoint", "'http://o'", "''")]
-#[case("webhooks.allow_private_networks", "true", "false")]
-#[case("webhooks.ca_file", "'/c'", "''")]
-#[case("webhooks.endpoints", "[{ url = 'https://w', secret = 'hush' }]", "[]")]
 fn a_setting_that_is_not_built_is_refused_unless_it_is_off(
     #[case] name: &str,
     #[case] on: &str,
@@ -270,4 +267,37 @@ fn what_an_origin_may_not_be(#[case] origins: &str, #[case] expected: &str) {
     let found = problems(&with_route(&format!("path = '/a'\ncors = {{ origins = {origins} }}")));
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].contains(&expected[expected.find(' ').unwrap()..]), "{found:#?}");
+}
+
+#[rstest]
+#[case("url = 'http://w'", "`webhooks.endpoints.url`: it must begin with `https://`")]
+#[case("url = 'https://me:hush@w'", "`webhooks.endpoints.url`: it must hold no user")]
+#[case("url = 'w'", "`webhooks.endpoints.url`: it must be \"https://HOST\"")]
+#[case("url = 'https://w'\nevents = ['key.made']", "there is no event `key.made`")]
+#[case("url = 'https://w'\nevents = []", "`webhooks.endpoints.events` must not be empty")]
+#[case(
+    "url = 'https://w'\n[[webhooks.endpoints]]\nsecret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'\nurl = 'https://w'",
+    "another endpoint has this URL already"
+)]
+fn what_an_endpoint_may_not_be(#[case] endpoint: &str, #[case] expected: &str) {
+    let secret = "secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'";
+    let found = problems(&format!("[[webhooks.endpoints]]\n{secret}\n{endpoint}"));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains(expected), "{found:#?}");
+    assert!(!found[0].contains("hush"), "{found:#?}");
+}
+
+#[test]
+fn a_secret_that_signs_nothing_is_refused_and_not_repeated() {
+    let url = "url = 'https://w'";
+    for secret in ["hushhush", "whsec_hush", "whsec_aHVzaGh1c2g="] {
+        let found = problems(&format!("[[webhooks.endpoints]]\n{url}\nsecret = '{secret}'"));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].contains("must be `whsec_` and base64"), "{found:#?}");
+        assert!(!format!("{found:?}").contains(secret), "{found:#?}");
+    }
+    good(
+        "[webhooks]\nallow_private_networks = true\n[[webhooks.endpoints]]\n\
+         url = 'http://127.0.0.1:9/x?y=z'\nsecret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'",
+    );
 }

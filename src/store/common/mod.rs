@@ -7,8 +7,10 @@
 mod audit;
 mod books;
 mod credits;
+mod deliveries;
 mod events;
 mod family;
+mod hooks;
 mod instances;
 mod leases;
 mod write;
