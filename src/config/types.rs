@@ -44,6 +44,10 @@ pub struct Config {
     pub errors: BTreeMap<Reason, ErrorOverride>,
     /// `[access_log]`.
     pub access_log: AccessLog,
+    /// Where a key claims a new secret of its own, where the self-service API is on: a path.
+    pub rotation_claim: Option<String>,
+    /// `alerts.unusual_usage`: whether unusual use of a key is told of.
+    pub unusual_usage: bool,
 }
 
 /// `[server]`.
@@ -182,6 +186,8 @@ pub struct Keys {
     pub rotation_grace: Duration,
     /// The age from which a secret is shown as due for rotation.
     pub rotate_after: Duration,
+    /// Whether a key with a schedule stops when its rotation is overdue.
+    pub enforce_rotation: bool,
     /// Strength of new hashes.
     pub argon2: Argon2Strength,
 }

@@ -67,7 +67,7 @@ pub async fn handle(
         // 8: limits.
         let permit = authorize::limit(authorized, route, worker.shared_limits(), now).await?;
         meter.counted(permit.standing());
-        verified.secret.used(now.wall_ms);
+        verified.secret.used(now.wall_ms, client);
         (permit, credential.held_in)
     };
     // 9: forward. 10, the answer's own headers, are the frame's to add, to refusals too.

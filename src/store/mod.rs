@@ -13,10 +13,12 @@ pub mod migrate;
 pub mod outbox;
 pub mod postgres;
 mod rows;
+pub mod schedule;
 pub mod sqlite;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -24,7 +26,7 @@ use thiserror::Error;
 
 use crate::config::StoreLocation;
 use crate::domain::{
-    Act, AddressRange, Instance, InstanceId, Key, KeyId, KeyStatus, KeyWithSecrets, Limit,
+    Act, AddressRange, Instance, InstanceId, Key, KeyId, KeyStatus, KeyWithSecrets, LastUse, Limit,
     Millionths, Owner, OwnerId, PublicId, Secret, SeenInstance,
 };
 
@@ -33,6 +35,7 @@ pub use feed::{Change, Changes, Feed};
 pub use migrate::{SchemaStatus, prepare};
 pub use outbox::Outbox;
 pub use postgres::PostgresStore;
+pub use schedule::Schedule;
 pub use sqlite::SqliteStore;
 
 /// Opens the store that the configuration names.
@@ -105,6 +108,19 @@ pub struct KeyFilter {
     pub unused_since: Option<Timestamp>,
     /// Children of this key.
     pub parent: Option<KeyId>,
+    /// Whose rotation is overdue.
+    pub overdue: Option<Overdue>,
+}
+
+/// What makes a rotation overdue: as [`crate::auth::view::RotationView`] has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// When.
+    pub now: Timestamp,
+    /// How long a rotation that a schedule asks for may be claimed.
+    pub grace: Duration,
+    /// The age at which the newest secret of a key without a schedule is overdue.
+    pub rotate_after: Duration,
 }
 
 /// What of a key is changed in place; a field that is `None` stays as it is.
@@ -188,7 +204,7 @@ pub struct ConfirmedMac {
 /// Owners, keys and secrets, kept. Every change of them names its [`Act`] and is in the audit log, and
 /// what is to be told of it in the outbox, in one transaction with it.
 #[async_trait]
-pub trait Store: AuditLog + Outbox + Send + Sync + 'static {
+pub trait Store: AuditLog + Outbox + Schedule + Send + Sync + 'static {
     /// Brings the schema up to date under a lock; what was done. Safe to call from several
     /// instances at once.
     async fn migrate(&self) -> Result<SchemaStatus>;
@@ -266,9 +282,9 @@ pub trait Store: AuditLog + Outbox + Send + Sync + 'static {
     /// Keeps MACs of confirmed secrets, each unless the secret's hash has become another one; tells
     /// the change feed nothing.
     async fn record_macs(&self, macs: &[ConfirmedMac]) -> Result<()>;
-    /// Notes when secrets were last used; never moves a time back, and tells the change feed
-    /// nothing.
-    async fn record_last_use(&self, uses: &[(PublicId, Timestamp)]) -> Result<()>;
+    /// Notes when secrets were last used, and from where; never moves a time back, and tells the
+    /// change feed nothing.
+    async fn record_last_use(&self, uses: &[LastUse]) -> Result<()>;
 
     /// Writes down what a running instance says of itself, and when, by the database's clock; how
     /// many others it has heard of lately. Waits for no writer and for no disk, and tells the change

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up; a part names only parts that stand before it. So the data plane (`limit`,
 /// `auth`, `proxy`) cannot name the control plane, whose parts all stand behind it.
-const LAYERS: [&str; 13] = [
+const LAYERS: [&str; 14] = [
     "domain",
     "key",
     "tls",
@@ -15,6 +15,7 @@ const LAYERS: [&str; 13] = [
     "cluster",
     "limit",
     "auth",
+    "rotation",
     "proxy",
     "admin",
     "gateway",

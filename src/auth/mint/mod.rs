@@ -6,6 +6,7 @@
 mod error;
 mod owners;
 mod rules;
+mod schedule;
 #[cfg(test)]
 mod tests;
 
@@ -44,6 +45,8 @@ pub struct NewKey {
     pub expires_at: Option<Timestamp>,
     /// Notes.
     pub metadata: BTreeMap<String, String>,
+    /// Every how many days a new secret is due; `None`: no schedule.
+    pub rotation_interval_days: Option<u32>,
 }
 
 /// Scopes and bundles of them; the bundles are opened up when the key is written.
@@ -107,6 +110,7 @@ impl Mint<'_> {
         rules::name(&new.name, &self.config.keys.format)?;
         rules::expiry(new.expires_at, now)?;
         rules::metadata(&new.metadata, &self.config.keys.format)?;
+        rules::interval(new.rotation_interval_days)?;
         let scopes = rules::scopes(&new.grants, self.config)?;
         let limits = rules::limits(new.limits)?;
         let owner = self.owner(&new.owner).await?;
@@ -117,6 +121,7 @@ impl Mint<'_> {
             allowed_ips: rules::allowed_ips(new.allowed_ips),
             expires_at: new.expires_at,
             metadata: new.metadata,
+            rotation_interval_days: new.rotation_interval_days,
             ..Key::new(new.name, owner.id, new.environment, now)
         };
         self.store.create_key(&self.act(), &key, &secret).await?;

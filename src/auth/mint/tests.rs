@@ -73,6 +73,7 @@ fn plain() -> NewKey {
         allowed_ips: Vec::new(),
         expires_at: None,
         metadata: BTreeMap::new(),
+        rotation_interval_days: None,
     }
 }
 

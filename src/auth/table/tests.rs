@@ -8,6 +8,8 @@ fn policy() -> KeyPolicy {
         catalogue: Catalogue::default(),
         per_key: Vec::new(),
         test_keys_count: false,
+        rotation_grace: Duration::ZERO,
+        enforce_rotation: false,
     }
 }
 
@@ -35,7 +37,7 @@ fn loaded(number: usize, phc: &str) -> Loaded {
 fn a_full_table_lets_go_of_what_was_used_least_recently_and_never_of_what_was_just_read() {
     let table = KeyTable::holding((0..4).map(|n| loaded(n, "a")), &policy(), at_minute(0));
     for number in [0, 2, 3] {
-        table.secret(public_id(number)).unwrap().used(60_000);
+        table.secret(public_id(number)).unwrap().used(60_000, [192, 0, 2, 1].into());
     }
     table.put(loaded(4, "a"), None, &policy(), at_minute(1));
     table.evict_beyond(4, &[public_id(4)]);

@@ -163,6 +163,7 @@ async fn key(
             limits: Vec::new(),
             allowed_ips: Vec::new(),
             expires_at: None,
+            rotation_interval_days: None,
             metadata: std::collections::BTreeMap::default(),
         };
         session.mint().create(new).await?

@@ -11,7 +11,7 @@ use crate::auth::view::KeyView;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::{Output, say};
 use crate::cli::session::Session;
-use crate::cli::typed::{self, Expiry};
+use crate::cli::typed::{self, Expiry, Interval};
 use crate::domain::id::DEFAULT_OWNER;
 use crate::domain::{AddressRange, Environment, KeyWithSecrets, Limit};
 use crate::key::format::Minted;
@@ -46,6 +46,9 @@ pub(crate) struct Create {
     /// A note; repeatable
     #[arg(long = "meta", value_name = "NAME=VALUE", value_parser = typed::note)]
     pub(crate) metadata: Vec<(String, String)>,
+    /// Every how many days a new secret is due: whole days like `90d`, or `never`
+    #[arg(long, value_name = "DAYS", default_value = "never")]
+    rotate_every: Interval,
     /// Say nothing beside the secret
     #[arg(long, short)]
     pub(crate) quiet: bool,
@@ -93,6 +96,7 @@ pub(crate) async fn create(session: &Session, new: Create) -> Result<(KeyWithSec
         allowed_ips: new.allowed_ips,
         expires_at: new.expires.resolve(session.now())?,
         metadata: notes(new.metadata)?,
+        rotation_interval_days: new.rotate_every.0,
     };
     Ok(session.mint().create(new).await?)
 }

@@ -236,7 +236,6 @@ fn what_a_route_may_not_be(#[case] route: &str, #[case] expected: &str) {
 }
 
 #[rstest]
-#[case("keys.enforce_rotation", "true", "false")]
 #[case("routes.cost", "0.002", "")]
 #[case("routes.cost_header", "'x-cost'", "''")]
 #[case("identity.jwt.enabled", "true", "false")]

@@ -6,7 +6,7 @@ use keygate::domain::{KeyId, PublicId, SecretStatus};
 use keygate::store::{Loaded, StoreError};
 use rstest::rstest;
 
-use super::{Kind, act, at, secret};
+use super::{Kind, act, at, secret, used_at};
 
 #[rstest]
 #[tokio::test]
@@ -114,8 +114,8 @@ async fn a_last_use_is_noted_and_never_moves_back(
     store.record_last_use(&[]).await.unwrap();
     assert_eq!(last().await, None);
     for (uses, expected) in [(vec![20], 20), (vec![10], 20), (vec![40, 30], 40), (vec![40], 40)] {
-        let mut uses: Vec<_> = uses.into_iter().map(|use_at| (known.id, at(use_at))).collect();
-        uses.push((secret().id, at(99)));
+        let mut uses: Vec<_> = uses.into_iter().map(|use_at| used_at(known.id, use_at)).collect();
+        uses.push(used_at(secret().id, 99));
         store.record_last_use(&uses).await.unwrap();
         assert_eq!(last().await, Some(at(expected)));
     }
