@@ -26,7 +26,7 @@ const DEVIATIONS: f64 = 6.0;
 /// Keys to a question at most: each has up to 673 hours.
 const PAGE: u32 = 50;
 /// How long after its end an hour is judged: by then its requests are on the books.
-const SETTLED: Duration = Duration::from_secs(120);
+const SETTLED: Duration = Duration::from_mins(2);
 const HOUR_S: i64 = 3_600;
 const DAY_S: i64 = 24 * HOUR_S;
 

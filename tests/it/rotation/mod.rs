@@ -38,7 +38,7 @@ struct Scene {
     config: Config,
     loaded: LoadedConfig,
     address: SocketAddr,
-    _gateways: Vec<Gateway>,
+    gateways: Vec<Gateway>,
     _origin: Origin,
     runtime: Runtime,
 }
@@ -82,7 +82,7 @@ impl Scene {
             config,
             loaded,
             address: ([127, 0, 0, 1], 0).into(),
-            _gateways: Vec::new(),
+            gateways: Vec::new(),
             _origin: origin,
             runtime,
         };
@@ -95,7 +95,7 @@ impl Scene {
         let start = Gateway::start(self.loaded.clone(), Environment::default(), self.clock.clone());
         let gateway = self.runtime.block_on(start).expect("the gateway starts");
         let address = gateway.data_addresses()[0];
-        self._gateways.push(gateway);
+        self.gateways.push(gateway);
         address
     }
 

@@ -42,11 +42,11 @@ impl Looked {
         pass(&*self.store, &terms(), at(second)).await.unwrap()
     }
 
-    async fn events(&self, kind: &str) -> Vec<(String, Value)> {
+    fn events(&self, kind: &str) -> Vec<(String, Value)> {
         tokio::task::block_in_place(|| events(&self.test, kind))
     }
 
-    async fn sql(&self, statement: &str) {
+    fn sql(&self, statement: &str) {
         tokio::task::block_in_place(|| self.test.sql(statement));
     }
 }
@@ -93,10 +93,10 @@ async fn each_stage_is_told_once_by_four_instances_that_look_at_once(
         for pass in passes {
             pass.await.unwrap();
         }
-        let told = looked.events(DUE_EVENT).await;
+        let told = looked.events(DUE_EVENT);
         assert_eq!(told.len(), stages * keys.len(), "{second}");
     }
-    let told = looked.events(DUE_EVENT).await;
+    let told = looked.events(DUE_EVENT);
     let of_first: Vec<_> = told.iter().filter(|(key, _)| key == keys[0].id.as_str()).collect();
     let said = |name: &str| of_first.iter().map(|(_, data)| data[name].clone()).collect::<Vec<_>>();
     assert_eq!(said("reminder"), [0, 1, 2, 3].map(Value::from));
@@ -116,7 +116,7 @@ async fn an_instance_that_comes_late_tells_how_it_stands_and_no_more(
     looked.key(scheduled).await;
     assert_eq!(looked.told(ENDS - 1).await, 1);
     assert_eq!(looked.told(ENDS - 1).await, 0);
-    assert_eq!(looked.events(DUE_EVENT).await[0].1["reminder"], 2);
+    assert_eq!(looked.events(DUE_EVENT)[0].1["reminder"], 2);
 }
 
 #[rstest]
@@ -144,14 +144,12 @@ async fn a_claim_by_an_older_version_or_by_hand_counts_as_well(
     let (key, secret) = looked.key(scheduled).await;
     assert_eq!(looked.told(DUE - 1).await, 0, "it has been looked at, and is put off");
     let made = at(DUE - 1).as_millisecond();
-    looked
-        .sql(&format!(
-            "INSERT INTO secrets (id, key_id, hint, phc, created_at, expires_at, revoked_at, \
+    looked.sql(&format!(
+        "INSERT INTO secrets (id, key_id, hint, phc, created_at, expires_at, revoked_at, \
              last_used_at) VALUES ('{}', '{}', '', 'x', {made}, NULL, NULL, NULL)",
-            other_id(&secret),
-            key.id
-        ))
-        .await;
+        other_id(&secret),
+        key.id
+    ));
     assert_eq!(looked.told(ENDS).await, 0);
     assert_eq!(looked.told(DUE - 1 + DUE).await, 1);
 }
@@ -197,8 +195,7 @@ async fn an_end_is_told_ahead_and_again_when_it_was_moved(#[values(Sqlite, Postg
     assert_eq!(told(2 * end - DAY - 1).await, 0);
     assert_eq!(told(2 * end - DAY).await, 1);
     assert_eq!(told(2 * end).await, 0);
-    let days =
-        looked.events("key.expiring").await.into_iter().map(|(_, data)| data["days"].clone());
+    let days = looked.events("key.expiring").into_iter().map(|(_, data)| data["days"].clone());
     assert_eq!(days.collect::<Vec<_>>(), [7, 7, 1].map(Value::from));
     // And of one that gets an end only now.
     let (late, _) = looked.key(|_, _| {}).await;
@@ -212,7 +209,7 @@ async fn a_key_that_nobody_can_read_harms_no_other(#[values(Sqlite, Postgres)] k
     let Some(looked) = Looked::at(kind).await else { return };
     let (broken, _) = looked.key(scheduled).await;
     looked.key(scheduled).await;
-    looked.sql(&format!("UPDATE keys SET scopes = 'no' WHERE id = '{}'", broken.id)).await;
+    looked.sql(&format!("UPDATE keys SET scopes = 'no' WHERE id = '{}'", broken.id));
     assert_eq!(looked.told(DUE).await, 1);
     assert_eq!(looked.told(DUE).await, 0, "it is left alone for a while");
 }
@@ -224,13 +221,11 @@ async fn what_is_told_of_more_keys_than_a_page_is_told_in_one_pass(
 ) {
     let Some(looked) = Looked::at(kind).await else { return };
     looked.key(|_, _| {}).await;
-    looked
-        .sql(
-            "INSERT INTO keys (id, name, owner_id, environment, expires_at, created_at) \
+    looked.sql(
+        "INSERT INTO keys (id, name, owner_id, environment, expires_at, created_at) \
              WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1200) \
              SELECT 'key_many' || n, 'many', 'default', 'live', 1800000000000, 0 FROM n",
-        )
-        .await;
+    );
     let now = jiff::Timestamp::from_second(1_799_990_000).unwrap();
     assert_eq!(pass(&*looked.store, &terms(), now).await.unwrap(), 1_200);
     assert_eq!(pass(&*looked.store, &terms(), now).await.unwrap(), 0);
