@@ -18,6 +18,7 @@ use crate::domain::{KeyWithSecrets, PublicId};
 struct Shown<'a> {
     #[serde(flatten)]
     key: KeyView<'a>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     last_used_from: BTreeMap<PublicId, IpAddr>,
 }
 
