@@ -11,6 +11,8 @@ pub mod key;
 pub mod limit;
 pub mod proxy;
 pub mod rotation;
+pub mod spend;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
+pub mod usage;

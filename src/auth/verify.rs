@@ -130,10 +130,8 @@ fn permitted(
     if end.expiry.is_over(now.wall_ms) {
         return Err(Reason::ExpiredKey);
     }
-    let mut ancestor = key.parent.as_ref();
-    while let Some(key) = ancestor {
-        alive(key, &key.row(), now).map_err(|_| Reason::RevokedKey)?;
-        ancestor = key.parent.as_ref();
+    for ancestor in key.ancestors() {
+        alive(ancestor, &ancestor.row(), now).map_err(|_| Reason::RevokedKey)?;
     }
     if record.owner.is_disabled() {
         return Err(Reason::OwnerDisabled);

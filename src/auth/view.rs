@@ -86,8 +86,9 @@ pub struct RotationView {
 }
 
 impl<'a> KeyView<'a> {
-    /// Shows a key as it stands at `now` under the operator's rotation policy.
-    pub fn new(held: &'a KeyWithSecrets, policy: &Keys, now: Timestamp) -> Self {
+    /// Shows a key as it stands at `now` under the operator's rotation policy, with what it has `spent`
+    /// in the month of that.
+    pub fn new(held: &'a KeyWithSecrets, policy: &Keys, spent: Millionths, now: Timestamp) -> Self {
         let key = &held.key;
         Self {
             id: &key.id,
@@ -100,7 +101,7 @@ impl<'a> KeyView<'a> {
             limits: &key.limits,
             allowed_ips: &key.allowed_ips,
             monthly_budget: key.monthly_budget,
-            spent: Millionths::default(),
+            spent,
             created_at: key.created_at,
             expires_at: key.expires_at,
             last_used_at: held.last_used_at(),
@@ -162,6 +163,8 @@ mod tests {
             rotation_grace: Duration::from_hours(7 * 24),
             rotate_after: Duration::from_hours(90 * 24),
             enforce_rotation: false,
+            max_depth: 4,
+            max_children: 1000,
             argon2: Argon2Strength::default(),
         }
     }

@@ -42,11 +42,6 @@ impl Failure {
         Self::one(MISTAKEN, message.into(), None)
     }
 
-    /// A flag of the contract whose feature this version lacks.
-    pub(crate) fn unsupported(flag: &str) -> Self {
-        Self::mistaken(format!("{flag} is not supported yet"))
-    }
-
     /// The same, with what to do about it.
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         if let Some(last) = self.complaints.last_mut() {
@@ -83,7 +78,12 @@ impl From<Vec<Problem>> for Failure {
 
 impl From<MintError> for Failure {
     fn from(error: MintError) -> Self {
-        let code = if matches!(error, MintError::Invalid { .. }) { MISTAKEN } else { FAILED };
+        let code = match error {
+            MintError::Invalid { .. } | MintError::MissingScope(_) | MintError::TooWide { .. } => {
+                MISTAKEN
+            }
+            _ => FAILED,
+        };
         Self::one(code, error.to_string(), error.hint())
     }
 }

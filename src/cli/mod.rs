@@ -7,6 +7,7 @@
 mod agent;
 mod audit;
 mod config;
+mod credits;
 mod demo;
 mod documents;
 pub mod echo;
@@ -22,6 +23,7 @@ mod receipt;
 mod serve;
 mod session;
 mod typed;
+mod usage;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -85,8 +87,13 @@ enum Command {
     /// Keys, in the words of Agent OTP
     #[command(subcommand)]
     Agent(agent::Agent),
+    /// What owners have paid in advance
+    #[command(subcommand)]
+    Credits(credits::Credits),
     /// Who changed what, when, from where
     Audit(audit::Audit),
+    /// What was used, and what it cost
+    Usage(usage::Usage),
     /// The running instances: who they are, and how far behind
     Instances,
     /// Run a small upstream that answers with the request it got
@@ -123,7 +130,9 @@ fn dispatch(command: Command, globals: &Globals) -> Result {
         Command::Owner(owner) => on_this_thread(owner::run(owner, globals)),
         Command::Key(key) => on_this_thread(key::run(key, globals)),
         Command::Agent(agent) => on_this_thread(agent::run(agent, globals)),
+        Command::Credits(credits) => on_this_thread(credits::run(credits, globals)),
         Command::Audit(audit) => on_this_thread(audit::run(audit, globals)),
+        Command::Usage(usage) => on_this_thread(usage::run(usage, globals)),
         Command::Instances => on_this_thread(instances::run(globals)),
         Command::Health(health) => on_this_thread(health::run(health, globals)),
         Command::Completions(completions) => documents::completions(&completions),

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 
 use super::failure::{Failure, Result};
 use crate::config::units;
-use crate::domain::KeyStatus;
+use crate::domain::{KeyStatus, Millionths};
 
 /// `--expires`: `never`, a duration from now, a day, or an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,28 @@ impl Expiry {
                 }
             }
         }
+    }
+}
+
+/// `--budget` of a key that there is: an amount or `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Budget(Option<Millionths>);
+
+impl FromStr for Budget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        text.parse().map(|amount| Self(Some(amount))).map_err(|error| format!("{error}, or `none`"))
+    }
+}
+
+impl Budget {
+    /// What may be spent; `None`: without bound.
+    pub(crate) fn amount(self) -> Option<Millionths> {
+        self.0
     }
 }
 

@@ -29,6 +29,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::section("server", SERVER, "The data plane: where clients connect."),
     Setting::section("admin", ADMIN, "The admin plane: health, metrics, admin API."),
     Setting::section("store", STORE, "Where keys and owners are kept."),
+    Setting::section(
+        "usage",
+        USAGE,
+        "What is kept of answered requests: the usage journal, the books.",
+    ),
     Setting::section("cache", CACHE, "The key table: what of the store is held in memory."),
     Setting::section("cluster", CLUSTER, "What several instances share beside the store."),
     Setting::section(
@@ -198,6 +203,30 @@ const STORE: &[Setting] = &[Setting::default(
      The environment's `DATABASE_URL` wins over it.",
 )];
 
+const USAGE: &[Setting] = &[
+    Setting::default(
+        "journal",
+        One(Text),
+        r#""keygate-usage""#,
+        "Folder of the journal that answered requests are written to before they are booked in the \
+         store, made where there is none; relative to the working directory. Keep it on a disk that \
+         outlives the process: what is left in it is booked by the next start.",
+    ),
+    Setting::default(
+        "keep_requests",
+        One(ANY_DURATION),
+        r#""1d""#,
+        "How long each request is kept in the store by itself; `\"0s\"`: not at all. Counts and costs \
+         are kept in any case.",
+    ),
+    Setting::default(
+        "keep_hours",
+        One(LONGER_THAN_ZERO),
+        r#""90d""#,
+        "How long usage is kept by hour; after that it is kept by day.",
+    ),
+];
+
 const CACHE: &[Setting] = &[
     Setting::default(
         "capacity",
@@ -293,6 +322,18 @@ const KEYS: &[Setting] = &[
         "false",
         "Whether a key with a schedule (`key update --rotate-every`) stops when its rotation is \
          overdue, until it is rotated by command.",
+    ),
+    Setting::default(
+        "max_depth",
+        One(Integer { least: 0, most: 15 }),
+        "4",
+        "Generations below a key that has no parent; 0: no key has children.",
+    ),
+    Setting::default(
+        "max_children",
+        One(Integer { least: 1, most: 1_000_000 }),
+        "1000",
+        "Keys that may live under one, over all generations.",
     ),
     Setting::section("argon2", ARGON2, "Strength of new hashes; old ones keep theirs."),
 ];

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
 
-use crate::domain::{AddressRange, Catalogue, Limit, Reason};
+use crate::domain::{AddressRange, Catalogue, Limit, Millionths, Reason};
 use crate::key::hash::Argon2Strength;
 use crate::key::{CacheKeys, SecretFormat};
 use crate::tls::{ClientSettings, ServerFiles};
@@ -22,6 +22,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// `[store]`.
     pub store: StoreLocation,
+    /// `[usage]`: the journal and the books.
+    pub usage: Usage,
     /// `[cache]`: the key table.
     pub cache: Cache,
     /// `cluster.redis`: where limits are shared, if they are.
@@ -99,6 +101,17 @@ pub enum StoreLocation {
     Sqlite(PathBuf),
     /// `postgres://…` or `postgresql://…`, with its password.
     Postgres(String),
+}
+
+/// `[usage]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The folder of the processes' journals.
+    pub journal: PathBuf,
+    /// How long the store keeps single requests; zero: not at all.
+    pub keep_requests: Duration,
+    /// How long it counts by hour.
+    pub keep_hours: Duration,
 }
 
 /// `[cache]`.
@@ -188,6 +201,10 @@ pub struct Keys {
     pub rotate_after: Duration,
     /// Whether a key with a schedule stops when its rotation is overdue.
     pub enforce_rotation: bool,
+    /// Generations below a key that has no parent; 0: no key has children.
+    pub max_depth: u32,
+    /// Living keys under one, over all generations.
+    pub max_children: u32,
     /// Strength of new hashes.
     pub argon2: Argon2Strength,
 }
@@ -273,6 +290,10 @@ pub struct Route {
     pub requirement: Requirement,
     /// Index into [`Config::upstreams`].
     pub upstream: usize,
+    /// What a request costs, or what is charged where the upstream does not say.
+    pub cost: Millionths,
+    /// Where the upstream says it.
+    pub cost_header: Option<HeaderName>,
     /// Of each key on this route, beside its own limits.
     pub limits: Vec<Limit>,
     /// Taken off the path before it is forwarded; empty, or begins with `/` and does not end so.

@@ -26,7 +26,7 @@ pub use audit::AuditRow;
 pub use clock::Clock;
 pub use event::{Event, EventKind};
 pub use explanation::Explanation;
-pub use id::{AuditId, EventId, InstanceId, KeyId, OwnerId, PublicId};
+pub use id::{AuditId, EventId, InstanceId, JournalId, KeyId, OwnerId, PublicId};
 pub use instance::{Instance, InstanceStatus, SeenInstance};
 pub use key::{Environment, Key, KeyStatus, KeyWithSecrets, LastUse, Secret, SecretStatus};
 pub use money::Millionths;

@@ -20,6 +20,11 @@ pub struct AddressRange(IpNet);
 pub struct AddressRangeError;
 
 impl AddressRange {
+    /// Whether every address of the range lies in the other one.
+    pub fn is_within(&self, other: &Self) -> bool {
+        other.0.contains(&self.0)
+    }
+
     /// Whether the address lies in the range.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
@@ -81,6 +86,18 @@ mod tests {
         assert!(one.contains("203.0.113.7".parse().unwrap()));
         assert!(!one.contains("203.0.113.8".parse().unwrap()));
         assert_eq!(one.to_string(), "203.0.113.7");
+    }
+
+    #[test]
+    fn a_range_lies_within_those_that_have_all_its_addresses() {
+        let within = |one: &str, other: &str| {
+            let range = |text: &str| text.parse::<AddressRange>().unwrap();
+            range(one).is_within(&range(other))
+        };
+        assert!(within("10.1.0.0/16", "10.0.0.0/8") && within("10.0.0.0/8", "10.0.0.0/8"));
+        assert!(within("::ffff:10.1.2.3", "10.0.0.0/8") && within("2001:db8::1", "2001:db8::/32"));
+        assert!(!within("10.0.0.0/7", "10.0.0.0/8") && !within("11.0.0.1", "10.0.0.0/8"));
+        assert!(!within("::/0", "0.0.0.0/0") && !within("10.0.0.1", "::/0"));
     }
 
     #[test]

@@ -111,6 +111,28 @@ impl Catalogue {
         set
     }
 
+    /// Whether some grants are all that others are, also to an upstream that reads them by itself.
+    ///
+    /// What a wildcard means there, or a name that is not here any more, the catalogue does not say:
+    /// each of those must be covered as it is written.
+    pub fn cover(&self, grants: &[String], others: &[String]) -> bool {
+        let unsaid = |other: &&String| other.ends_with('*') || !self.knows(other);
+        let written = |other: &String| grants.iter().any(|grant| covers(grant, other));
+        let set = self.granted(grants);
+        set.has(self.names.len())
+            || (set.contains_all(&self.granted(others))
+                && others.iter().filter(unsaid).all(written))
+    }
+
+    /// What a set holds, in words: `*` alone, or every name.
+    pub fn named(&self, set: &ScopeSet) -> Vec<&str> {
+        if set.has(self.names.len()) {
+            return vec!["*"];
+        }
+        let names = self.names.iter().enumerate();
+        names.filter(|(bit, _)| set.has(*bit)).map(|(_, name)| name.as_str()).collect()
+    }
+
     fn empty(&self) -> ScopeSet {
         ScopeSet { words: vec![0; self.names.len() / 64 + 1].into() }
     }
@@ -120,7 +142,7 @@ impl Catalogue {
     }
 }
 
-/// Whether a grant covers a name: the same, or a wildcard over it.
+/// Whether a grant covers a name, or all that another grant covers: the same, or a wildcard over it.
 fn covers(grant: &str, name: &str) -> bool {
     match grant.strip_suffix('*') {
         Some(stem) if stem.is_empty() || stem.ends_with(':') => name.starts_with(stem),
@@ -139,9 +161,20 @@ impl ScopeSet {
         self.words.iter().zip(&required.words).any(|(has, needs)| has & needs != 0)
     }
 
+    /// The scopes that are in both. Both are of one catalogue.
+    #[must_use]
+    pub fn shared_with(&self, other: &Self) -> Self {
+        let words = self.words.iter().zip(&other.words).map(|(one, other)| one & other);
+        Self { words: words.collect() }
+    }
+
     /// Whether it grants all of the set's scopes to nobody: no bit is set.
     pub fn is_empty(&self) -> bool {
         self.words.iter().all(|word| *word == 0)
+    }
+
+    fn has(&self, bit: usize) -> bool {
+        self.words[bit / 64] & (1 << (bit % 64)) != 0
     }
 
     /// Sets a bit; whether it was not set before.
@@ -203,6 +236,32 @@ mod tests {
                 "{granted:?} for {required:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_set_is_told_in_words_and_what_two_share_is_in_both() {
+        let catalogue = catalogue();
+        let all = catalogue.granted(["*"]);
+        let agents = catalogue.granted(["agents:*"]);
+        let others = catalogue.granted(["agents:read", "billing:read"]);
+        assert_eq!(catalogue.named(&all), ["*"]);
+        assert_eq!(catalogue.named(&all.shared_with(&agents)), ["agents:read", "agents:write"]);
+        assert_eq!(catalogue.named(&agents.shared_with(&others)), ["agents:read"]);
+        assert!(agents.shared_with(&catalogue.granted(["loop:a"])).is_empty());
+    }
+
+    #[test]
+    fn grants_are_all_that_others_are_if_nobody_could_read_more_into_those() {
+        let catalogue = catalogue();
+        let cover = |grants: &[&str], others: &[&str]| {
+            let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+            catalogue.cover(&owned(grants), &owned(others))
+        };
+        assert!(cover(&["*"], &["agents:*", "gone:scope"]) && cover(&["agents:*"], &["agents:*"]));
+        assert!(cover(&["agents:write"], &["agents:read"]) && cover(&["workspace:admin"], &["*"]));
+        assert!(!cover(&["agents:read", "agents:write"], &["agents:*"]));
+        assert!(!cover(&["agents:*"], &["agents:read", "gone:scope"]));
+        assert!(!cover(&["agents:read"], &["agents:write"]));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod listeners;
 mod others;
 mod reload;
 mod systemd;
+mod usage;
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,6 +34,7 @@ use crate::auth::Authenticator;
 use crate::auth::flush::{flush, keep_flushing};
 use crate::auth::pool::Argon2Pool;
 use crate::auth::sync::{StoreState, Sync, Synchroniser};
+use crate::auth::table::Moment;
 use crate::cluster::Membership;
 use crate::config::reload::Watch;
 use crate::config::{Config, Environment, LoadedConfig, StoreLocation};
@@ -44,6 +46,7 @@ use crate::proxy::plan::Plan;
 use crate::proxy::probe::Probers;
 use crate::proxy::worker::{self, Order, Shared};
 use crate::rotation::{Terms, keep_time};
+use crate::spend::{Keeper, Now};
 use crate::store::{self, Store, StoreError};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::Metrics;
@@ -83,6 +86,8 @@ impl Gateway {
         let (data_addresses, redirect_address) = (bound.data_addresses(), bound.redirect_address());
         let store = open_store(&config).await?;
         let metrics = Metrics::new(config.server.workers, env!("CARGO_PKG_VERSION"));
+        let journal = usage::begin(&config)?;
+        usage::show(&journal, &metrics);
         let plan = Plan::new(Arc::clone(&config), 1)?.in_service(&metrics, None);
         let (sync, mut synchroniser) = Sync::new(
             Arc::clone(&store),
@@ -106,6 +111,13 @@ impl Gateway {
         let membership = Membership::join(Arc::clone(&store), sync.applied(), loaded.hash(), now);
         let limits = share_limits(&config, &membership, &sync, &metrics)?;
         let (limits, redis) = limits.unzip();
+        let (spender, keeper) = Keeper::new(
+            Arc::clone(&store),
+            journal.id().clone(),
+            membership.running(),
+            now_of(&sync),
+            config.cache.stale_if_down,
+        );
         let tls = config.server.tls.clone().map(TlsServer::new).transpose()?;
         let shared = Arc::new(Shared {
             https_port: data_addresses[0].port(),
@@ -114,6 +126,8 @@ impl Gateway {
             plan: ArcSwap::from_pointee(plan),
             auth: Authenticator::new(Arc::clone(&sync), pool, digests),
             limits,
+            spender,
+            journal,
             metrics: Arc::clone(&metrics),
             access_log,
             connections_by_address: ConnectionCounts::default(),
@@ -127,7 +141,9 @@ impl Gateway {
             membership,
             draining: AtomicBool::new(false),
         });
-        let background = start_background(synchroniser, redis, &shared, store);
+        let mut background =
+            start_background(synchroniser, redis, keeper, &shared, Arc::clone(&store));
+        background.extend(usage::start_background(&shared, &store));
         // With the store in reach, the first request finds it followed already; so with Redis.
         if sync.settles_within(STORE_ANSWERS).await == StoreState::Live {
             // Nobody is let in by an instance that a receipt does not count.
@@ -222,6 +238,7 @@ impl Gateway {
             task.abort();
         }
         flush(&control.shared.auth, &*control.store).await;
+        control.shared.journal.close(&*control.store, &control.shared.auth.sync.clock).await;
         control.shared.access_log.close();
         if let Some(admin) = admin {
             admin.stop();
@@ -339,9 +356,19 @@ fn share_limits(
     Ok(Some(SharedLimits::new(location, instances, now_ms, metrics)?))
 }
 
+/// The time as those who spend go by it.
+fn now_of(sync: &Arc<Sync>) -> impl Fn() -> Now + Send + std::marker::Sync + 'static {
+    let sync = Arc::clone(sync);
+    move || {
+        let Moment { monotonic_ms, wall_ms } = sync.now();
+        Now { wall_ms, monotonic_ms }
+    }
+}
+
 fn start_background(
     synchroniser: Synchroniser,
     redis: Option<RedisClient>,
+    keeper: Keeper,
     shared: &Arc<Shared>,
     store: Arc<dyn Store>,
 ) -> Vec<AbortHandle> {
@@ -350,7 +377,8 @@ fn start_background(
     let shared = Arc::clone(shared);
     let flush = tokio::spawn(async move { keep_flushing(&shared.auth, &*store).await });
     let redis = redis.map(|redis| tokio::spawn(redis.run()));
-    [follow, flush, remind].into_iter().chain(redis).map(|task| task.abort_handle()).collect()
+    let keep = tokio::spawn(keeper.run());
+    [follow, flush, keep, remind].into_iter().chain(redis).map(|task| task.abort_handle()).collect()
 }
 
 /// Tells what goes by the clock, as the configuration in force says.

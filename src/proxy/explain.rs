@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use arc_swap::Guard;
 use http::Method;
 use jiff::Timestamp;
 use thiserror::Error;
@@ -16,7 +17,7 @@ use super::path::canonical;
 use super::plan::{Plan, PlanError};
 use super::route::{Requirement, Route};
 use crate::auth::Verified;
-use crate::auth::table::{KeyRecord, KeyTable, Moment};
+use crate::auth::table::{KeyEntry, KeyRecord, KeyTable, Moment};
 use crate::config::Config;
 use crate::domain::explanation::{Answer, Check, Explanation, Outcome};
 use crate::domain::{Clock, Environment, KeyId, PublicId, Reason, Refusal};
@@ -195,17 +196,19 @@ impl Walk<'_> {
                 record.key.id, record.key.name, record.owner.id
             )
         })?;
-        let environment = check_environment(&record, route).map_err(Refusal::from);
+        let (key, record) = (verified.key(), Guard::into_inner(record));
+        let environment = check_environment(key, &record, route).map_err(Refusal::from);
         self.check("environment", environment, |()| {
             format!("{} keys may", record.key.environment)
         })?;
-        let allowed = ranges(&record);
-        let address = check_address(&record, client).map_err(Refusal::from);
+        let allowed = ranges(key, &record);
+        let address = check_address(key, &record, client).map_err(Refusal::from);
         self.check("address", address, |()| format!("{client}, allowed: {allowed}"))?;
-        let has = record.key.scopes.join(" ");
-        let scopes = check_scopes(&record, route);
+        let rights = key.rights(record, &plan.policy);
+        let (record, has) = (&rights.record, rights.told().to_str().unwrap_or_default());
+        let scopes = check_scopes(&rights, route);
         self.check("scope", scopes, |()| format!("needs {}, has {has}", needs(route)))?;
-        self.limits(&record, route);
+        self.limits(record, route);
         Ok(self.destination(route, record.key.environment))
     }
 
@@ -290,9 +293,19 @@ impl Walk<'_> {
     }
 }
 
-fn ranges(record: &KeyRecord) -> String {
+/// The key's allowlist, and those of its ancestors that have one.
+fn ranges(key: &KeyEntry, record: &KeyRecord) -> String {
+    let own = listed(record).unwrap_or_else(|| "from anywhere".to_owned());
+    let above = key.ancestors().filter_map(|ancestor| {
+        let ranges = listed(&ancestor.row())?;
+        Some(format!("; of those by its ancestor {}: {ranges}", ancestor.id))
+    });
+    std::iter::once(own).chain(above).collect()
+}
+
+fn listed(record: &KeyRecord) -> Option<String> {
     let ranges: Vec<String> = record.key.allowed_ips.iter().map(ToString::to_string).collect();
-    if ranges.is_empty() { "from anywhere".to_owned() } else { ranges.join(", ") }
+    (!ranges.is_empty()).then(|| ranges.join(", "))
 }
 
 fn needs(route: &Route) -> String {

@@ -65,7 +65,8 @@ pub async fn forward(
     request: Request<Incoming>,
     meter: &mut Meter,
 ) -> Result<Response<Outgoing>, Refusal> {
-    let test = permit.holder().is_some_and(|h| h.record.key.environment == Environment::Test);
+    let test =
+        permit.holder().is_some_and(|h| h.rights.record.key.environment == Environment::Test);
     let targets = adopted.targets(decided.route.upstream, test);
     let upgrade = decided.route.websocket && websocket::is_asked_for(&request);
     // Of HTTP/2, which has no other answer to it than the tunnel or a failure.
@@ -86,8 +87,12 @@ pub async fn forward(
         let again = if last { None } else { Again::of(&request) };
         let sending = Sending { timeout_ms: decided.route.timeout_ms, upgrade };
         let failure = match send(request, pool, &sending, meter).await {
-            Ok((response, lease)) => {
+            Ok((mut response, lease)) => {
                 pool.state().succeeded();
+                let cost = decided.route.charge.settle(response.headers_mut());
+                if let Some(holder) = permit.holder() {
+                    meter.used(decided.route, &holder.rights.record, response.status(), cost);
+                }
                 if upgrade && websocket::is_granted(response.status(), response.headers()) {
                     meter.answered();
                     return Ok(switch(response, lease, decided.route.tunnel_idle_ms));

@@ -8,6 +8,8 @@ use http::Method;
 use crate::config;
 use crate::domain::{Catalogue, Limit, Reason, Refusal, ScopeSet};
 use crate::limit::RouteId;
+use crate::spend::Charge;
+use crate::usage::RouteName;
 
 use super::cors::{Cors, Preflight};
 use super::matcher::{Match, Matcher, PatternError};
@@ -26,8 +28,12 @@ pub struct Route {
     pub path: Arc<str>,
     /// Which key may.
     pub requirement: Requirement,
+    /// Its path, as the usage journal names it.
+    pub usage: RouteName,
     /// Its upstream's place in the configuration.
     pub upstream: usize,
+    /// What its requests cost.
+    pub charge: Charge,
     /// Its own limits, counted for each key.
     pub limits: Vec<Limit>,
     /// By which its counters are found.
@@ -114,7 +120,9 @@ impl Route {
             index,
             path: route.path.as_str().into(),
             requirement: Requirement::new(&route.requirement, &config.scopes),
+            usage: RouteName::of(&route.path),
             upstream: route.upstream,
+            charge: Charge { fixed: route.cost.get(), header: route.cost_header.clone() },
             limits: route.limits.clone(),
             id: RouteId::of(texts),
             strip: route.strip_prefix.len(),

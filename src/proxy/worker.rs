@@ -26,6 +26,7 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
 use super::adopted::Adopted;
+use super::authorize::Books;
 use super::connection::{Connection, Waiting};
 use super::edge::{self, Stream};
 use super::gate::Gate;
@@ -42,8 +43,10 @@ use crate::auth::table::Moment;
 use crate::config::Server;
 use crate::domain::KeyId;
 use crate::limit::{ConnectionCounts, SharedLimits};
+use crate::spend::Spender;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::{Metrics, WaitedFor, WorkerMetrics};
+use crate::usage::{Journal, Writer};
 
 /// How often overdue connections are looked for: the precision of every timeout.
 const SWEEP: Duration = Duration::from_millis(100);
@@ -67,6 +70,10 @@ pub struct Shared {
     pub auth: Authenticator,
     /// The limits, where other instances share them.
     pub limits: Option<SharedLimits>,
+    /// Where requests get the money that they cost.
+    pub spender: Spender,
+    /// Where answered requests are written down.
+    pub journal: Arc<Journal>,
     /// All counters.
     pub metrics: Arc<Metrics>,
     /// Where access log lines go.
@@ -107,6 +114,7 @@ pub struct Worker {
     adopted: RefCell<Rc<Adopted>>,
     index: usize,
     metrics: Arc<WorkerMetrics>,
+    usage: Rc<Writer>,
     connections: RefCell<Vec<std::rc::Weak<Connection>>>,
     open: Cell<usize>,
     sweeps: Cell<u32>,
@@ -140,6 +148,7 @@ impl Worker {
             index,
             adopted: RefCell::new(adopted),
             metrics,
+            usage: shared.journal.writer(index),
             connections: RefCell::default(),
             open: Cell::new(0),
             sweeps: Cell::new(0),
@@ -165,14 +174,19 @@ impl Worker {
         &self.shared.auth
     }
 
-    /// The limits, where other instances share them.
-    pub fn shared_limits(&self) -> Option<&SharedLimits> {
-        self.shared.limits.as_ref()
+    /// Where requests are counted and paid.
+    pub fn books(&self) -> Books<'_> {
+        Books { shared: self.shared.limits.as_ref(), spender: &self.shared.spender }
     }
 
     /// This worker's counters.
     pub fn metrics(&self) -> &WorkerMetrics {
         &self.metrics
+    }
+
+    /// This worker's part of the usage journal.
+    pub fn usage(&self) -> &Rc<Writer> {
+        &self.usage
     }
 
     /// Which worker this is, from 0.

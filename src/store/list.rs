@@ -54,6 +54,14 @@ pub(super) fn push_page<'q, DB>(
     if let Some(parent) = &filter.parent {
         query.push(" AND k.parent_id = ").push_bind(parent.as_str().to_owned());
     }
+    if let Some(ancestor) = &filter.ancestor {
+        query.push(" AND k.id IN (WITH RECURSIVE family (id) AS (SELECT d.id FROM keys d WHERE d.parent_id = ");
+        query.push_bind(ancestor.as_str().to_owned());
+        query.push(" UNION SELECT d.id FROM keys d JOIN family f ON d.parent_id = f.id) SELECT id FROM family)");
+    }
+    if let Some(environment) = filter.environment {
+        query.push(" AND k.environment = ").push_bind(environment.name().to_owned());
+    }
     if let Some((status, now)) = filter.status {
         push_status(query, status, now.as_millisecond());
     }

@@ -6,8 +6,12 @@
 //! what differs. Every statement is run on both by the one suite in `tests/it/store/`.
 
 pub mod audit;
+pub mod books;
+pub mod credits;
 mod error;
+pub mod family;
 pub mod feed;
+pub mod leases;
 mod list;
 pub mod migrate;
 pub mod outbox;
@@ -26,12 +30,16 @@ use thiserror::Error;
 
 use crate::config::StoreLocation;
 use crate::domain::{
-    Act, AddressRange, Instance, InstanceId, Key, KeyId, KeyStatus, KeyWithSecrets, LastUse, Limit,
-    Millionths, Owner, OwnerId, PublicId, Secret, SeenInstance,
+    Act, AddressRange, Environment, Instance, InstanceId, Key, KeyId, KeyStatus, KeyWithSecrets,
+    LastUse, Limit, Millionths, Owner, OwnerId, PublicId, Secret, SeenInstance,
 };
 
 pub use audit::{AuditFilter, AuditLog};
+pub use books::{Batch, Booking, Books, UsageBy, UsageFilter, UsageRow};
+pub use credits::{CreditBooks, CreditPolicy, Credits, Recharge};
+pub use family::Family;
 pub use feed::{Change, Changes, Feed};
+pub use leases::{Grant, LeaseAsk, Leases, Spending};
 pub use migrate::{SchemaStatus, prepare};
 pub use outbox::Outbox;
 pub use postgres::PostgresStore;
@@ -108,6 +116,10 @@ pub struct KeyFilter {
     pub unused_since: Option<Timestamp>,
     /// Children of this key.
     pub parent: Option<KeyId>,
+    /// Keys under this one, over all generations.
+    pub ancestor: Option<KeyId>,
+    /// Of this environment.
+    pub environment: Option<Environment>,
     /// Whose rotation is overdue.
     pub overdue: Option<Overdue>,
 }
@@ -204,7 +216,9 @@ pub struct ConfirmedMac {
 /// Owners, keys and secrets, kept. Every change of them names its [`Act`] and is in the audit log, and
 /// what is to be told of it in the outbox, in one transaction with it.
 #[async_trait]
-pub trait Store: AuditLog + Outbox + Schedule + Send + Sync + 'static {
+pub trait Store:
+    AuditLog + Books + CreditBooks + Family + Leases + Outbox + Schedule + Send + Sync + 'static
+{
     /// Brings the schema up to date under a lock; what was done. Safe to call from several
     /// instances at once.
     async fn migrate(&self) -> Result<SchemaStatus>;

@@ -13,6 +13,7 @@ use crate::support::postgres::Postgres;
 
 const CONFIG: &str = r#"
 store.url = "sqlite://STORE"
+usage.journal = "STORE.usage"
 keys.argon2 = { memory = "64KiB", iterations = 1, parallelism = 1 }
 [scopes]
 "agents:read" = "Read agents"
@@ -333,8 +334,9 @@ fn errors_say_what_to_do_and_the_exit_code_whose_fault_it_is() {
         (&["--expires", "2001-01-01"], 2, "in the past", "key revoke"),
         (&["--limit", "1/s", "--limit", "2/s"], 2, "two limits for one window", ""),
         (&["--meta", "a=1", "--meta", "a=2"], 2, "given twice", ""),
-        (&["--budget", "50.00"], 2, "error: --budget is not supported yet", ""),
-        (&["--parent", "key_1"], 2, "error: --parent is not supported yet", ""),
+        (&["--budget=-1"], 2, "a decimal number", ""),
+        (&["--budget", "0.0000001"], 2, "at most six decimals", ""),
+        (&["--parent", "key_1"], 1, "there is no key `key_1`", "key list"),
         (&["--limit", "many"], 2, "like 60/min", ""),
         (&["--allow-ip", "home"], 2, "CIDR", ""),
         (&["--colour", "red"], 2, "unexpected argument", ""),
@@ -552,4 +554,38 @@ fn a_postgres_store_that_is_behind_is_migrated_by_command_only() {
     assert!(place.ok(&["migrate"]).contains("applied"));
     let (id, _) = place.key(&["--scope", "agents:read"]);
     assert_eq!(place.json(&["key", "list"])["data"][0]["id"], id.as_str());
+}
+
+#[test]
+fn a_child_is_made_under_its_parent_and_shown_below_it() {
+    let place = Place::new();
+    let make = |arguments: &[&str]| {
+        let given = ["--json", "key", "create", "--name", "k"];
+        let made: Value = serde_json::from_str(&place.ok(&[&given, arguments].concat())).unwrap();
+        made["id"].as_str().unwrap().to_owned()
+    };
+    let top = make(&["--scope", "agents:read", "--budget", "50", "--expires", "90d"]);
+    let child = make(&["--parent", &top, "--budget", "25.5"]);
+    let grandchild = make(&["--parent", &child]);
+    for (wide, error) in [
+        (&["--scope", "agents:write"][..], "does not have the scope `agents:write`"),
+        (&["--budget", "25.500001"], "the budget would be wider than its parent's"),
+        (&["--expires", "never"], "the expiry would be wider than its parent's"),
+        (&["--test"], "parent's owner and environment"),
+    ] {
+        let given = ["key", "create", "--name", "k", "--parent", &child];
+        let (code, stderr) = place.fails(&[&given, wide].concat());
+        assert_eq!(code, 2, "{wide:?}: {stderr}");
+        assert!(stderr.contains(error), "{wide:?}: {stderr}");
+    }
+    let shown = place.ok(&["key", "show", &top]);
+    assert!(shown.contains("Monthly budget") && shown.contains("50.00"), "{shown}");
+    let tree: Vec<&str> = shown.lines().skip_while(|line| !line.starts_with("CHILD")).collect();
+    assert!(tree[1].starts_with(&child) && tree[1].contains("25.50"), "{shown}");
+    assert!(tree[2].starts_with(&format!("  {grandchild}")), "{shown}");
+    place.ok(&["key", "update", &child, "--budget", "none"]);
+    assert_eq!(place.fails(&["key", "update", &child, "--budget", "51"]).0, 2);
+    let shown: Value = serde_json::from_str(&place.ok(&["--json", "key", "show", &child])).unwrap();
+    assert_eq!(shown["monthly_budget"], Value::Null);
+    assert_eq!(shown["parent_id"], top.as_str());
 }

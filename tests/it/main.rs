@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod changes;
+mod children;
 mod cli;
 mod cluster;
 mod demo;
@@ -20,6 +21,8 @@ mod restart;
 mod rotation;
 mod secrets;
 mod shared_limits;
+mod spend;
 mod store;
 mod support;
 mod upgrade;
+mod usage;

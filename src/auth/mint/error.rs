@@ -1,5 +1,7 @@
 //! Why a key or an owner was not made or changed, in words for who asked for it.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use crate::domain::{KeyId, PublicId};
@@ -18,6 +20,17 @@ pub enum MintError {
         message: String,
         /// What to do, where there is more to say.
         hint: Option<String>,
+    },
+    /// A key under another one would have a scope that that one has not.
+    #[error("the key that it is under does not have the scope `{0}`")]
+    MissingScope(String),
+    /// A key under another one would have more than that one.
+    #[error("the {field} would be wider than its parent's: {why}")]
+    TooWide {
+        /// What of it.
+        field: Field,
+        /// What is the most that it can have.
+        why: String,
     },
     /// No owner has that id or name.
     #[error("there is no owner `{name}`")]
@@ -55,6 +68,30 @@ pub enum MintError {
     Store(#[from] StoreError),
 }
 
+/// What of a key would be too wide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// When it ends.
+    Expiry,
+    /// What it may spend.
+    Budget,
+    /// From where it may call.
+    Addresses,
+    /// How often it may call.
+    Limits,
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expiry => "expiry",
+            Self::Budget => "budget",
+            Self::Addresses => "allowlist",
+            Self::Limits => "limits",
+        })
+    }
+}
+
 impl MintError {
     /// A complaint about what was asked for.
     pub(super) fn invalid(message: impl Into<String>) -> Self {
@@ -89,6 +126,10 @@ impl MintError {
             Self::Store(StoreError::Unavailable(_) | StoreError::Silent(_)) => {
                 Some("is `store.url` right, and the database running?".to_owned())
             }
+            Self::MissingScope(_) | Self::TooWide { .. } => Some(
+                "a child never has more than the keys above it; `keygate key show` shows those"
+                    .to_owned(),
+            ),
             Self::Random(_) | Self::Hash(_) | Self::Store(_) => None,
         }
     }

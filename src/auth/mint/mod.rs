@@ -3,7 +3,9 @@
 //! The one rule: whatever is written to the store was checked here first, against the same
 //! configuration that the gateway serves by. Who may ask for it is the caller's to say.
 
+mod credits;
 mod error;
+mod family;
 mod owners;
 mod rules;
 mod schedule;
@@ -17,32 +19,37 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::config::Config;
+use crate::domain::id::DEFAULT_OWNER;
 use crate::domain::{
-    Act, Actor, AddressRange, Clock, Environment, Key, KeyId, KeyWithSecrets, Limit, PublicId,
-    Secret,
+    Act, Actor, AddressRange, Clock, Environment, Key, KeyId, KeyWithSecrets, Limit, Millionths,
+    OwnerId, PublicId, Secret,
 };
 use crate::key::format::Minted;
 use crate::store::{KeyPatch, Rotation, Store};
 
-pub use error::MintError;
+pub use error::{Field, MintError};
 
-/// A key to be made.
-#[derive(Clone, Debug)]
+/// A key to be made. What is `None` is taken over from its parent, where it has one.
+#[derive(Clone, Debug, Default)]
 pub struct NewKey {
     /// 1 to 100 characters.
     pub name: String,
-    /// An owner's id or name.
-    pub owner: String,
-    /// Live or test.
-    pub environment: Environment,
-    /// What it may do.
-    pub grants: Grants,
+    /// The key that it will be under, and never have more than.
+    pub parent: Option<KeyId>,
+    /// An owner's id or name; else the default owner.
+    pub owner: Option<String>,
+    /// Live or test; else live.
+    pub environment: Option<Environment>,
+    /// What it may do; else nothing.
+    pub grants: Option<Grants>,
     /// Its own limits, one a window; none: the configuration's.
-    pub limits: Vec<Limit>,
+    pub limits: Option<Vec<Limit>>,
     /// None: from anywhere.
-    pub allowed_ips: Vec<AddressRange>,
-    /// `None`: never.
-    pub expires_at: Option<Timestamp>,
+    pub allowed_ips: Option<Vec<AddressRange>>,
+    /// `Some(None)` and, without a parent, `None`: never.
+    pub expires_at: Option<Option<Timestamp>>,
+    /// What it may spend in a month. Not taken over: the parent's binds it all the same.
+    pub monthly_budget: Option<Millionths>,
     /// Notes.
     pub metadata: BTreeMap<String, String>,
     /// Every how many days a new secret is due; `None`: no schedule.
@@ -71,10 +78,28 @@ pub struct KeyChange {
     pub limits: Option<Vec<Limit>>,
     /// All addresses anew; empty: from anywhere.
     pub allowed_ips: Option<Vec<AddressRange>>,
+    /// A new budget; `Some(None)`: without bound.
+    pub monthly_budget: Option<Option<Millionths>>,
     /// A new end; `Some(None)`: never.
     pub expires_at: Option<Option<Timestamp>>,
     /// Notes to set (`Some`) or remove (`None`).
     pub metadata: BTreeMap<String, Option<String>>,
+}
+
+impl From<NewKey> for KeyChange {
+    /// What a new key is given beside its place.
+    fn from(new: NewKey) -> Self {
+        Self {
+            name: Some(new.name),
+            owner: None,
+            grants: new.grants,
+            limits: new.limits,
+            allowed_ips: new.allowed_ips,
+            monthly_budget: new.monthly_budget.map(Some),
+            expires_at: new.expires_at,
+            metadata: new.metadata.into_iter().map(|(name, note)| (name, Some(note))).collect(),
+        }
+    }
 }
 
 /// Makes and changes keys and owners in one store under one configuration.
@@ -107,25 +132,48 @@ impl Mint<'_> {
     /// Makes a key with its first secret, which the caller hands on once and forgets.
     pub async fn create(&self, new: NewKey) -> Result<(KeyWithSecrets, Minted), MintError> {
         let now = self.clock.now();
-        rules::name(&new.name, &self.config.keys.format)?;
-        rules::expiry(new.expires_at, now)?;
-        rules::metadata(&new.metadata, &self.config.keys.format)?;
         rules::interval(new.rotation_interval_days)?;
-        let scopes = rules::scopes(&new.grants, self.config)?;
-        let limits = rules::limits(new.limits)?;
-        let owner = self.owner(&new.owner).await?;
-        let (minted, secret) = self.mint_secret(new.environment, now).await?;
-        let key = Key {
-            scopes,
-            limits,
-            allowed_ips: rules::allowed_ips(new.allowed_ips),
-            expires_at: new.expires_at,
-            metadata: new.metadata,
-            rotation_interval_days: new.rotation_interval_days,
-            ..Key::new(new.name, owner.id, new.environment, now)
+        let line = match &new.parent {
+            Some(parent) => Some(self.line_to_extend(parent).await?),
+            None => None,
         };
-        self.store.create_key(&self.act(), &key, &secret).await?;
+        let default_owner = OwnerId::from_text(DEFAULT_OWNER);
+        let mut key = match &line {
+            Some(line) => line.child(new.name.clone(), now),
+            None => Key::new(new.name.clone(), default_owner, Environment::Live, now),
+        };
+        key.rotation_interval_days = new.rotation_interval_days;
+        self.place(&mut key, &new).await?;
+        let wish = self.patch(&key, new.into()).await?;
+        if let Some(line) = &line {
+            line.check(&wish)?;
+        }
+        wish.apply(&mut key);
+        let (minted, secret) = self.mint_secret(key.environment, now).await?;
+        let most = self.config.keys.max_children;
+        if !self.store.create_child(&self.act(), &key, &secret, most).await? {
+            return Err(MintError::invalid(format!(
+                "a key has at most {most} keys under it here (`keys.max_children`)"
+            )));
+        }
         Ok((KeyWithSecrets { key, secrets: vec![secret] }, minted))
+    }
+
+    /// Puts a key where it belongs: that is its parent's owner and environment, where it has one.
+    async fn place(&self, key: &mut Key, new: &NewKey) -> Result<(), MintError> {
+        let owner = match &new.owner {
+            Some(wished) => self.owner(wished).await?.id,
+            None => key.owner_id.clone(),
+        };
+        let environment = new.environment.unwrap_or(key.environment);
+        if key.parent_id.is_some() && (&owner, environment) != (&key.owner_id, key.environment) {
+            return Err(MintError::invalid(format!(
+                "a key has its parent's owner and environment: {} and {}",
+                key.owner_id, key.environment
+            )));
+        }
+        (key.owner_id, key.environment) = (owner, environment);
+        Ok(())
     }
 
     /// The key with that id.
@@ -138,6 +186,9 @@ impl Mint<'_> {
     pub async fn update(&self, id: &KeyId, change: KeyChange) -> Result<KeyWithSecrets, MintError> {
         let held = self.unrevoked(id).await?;
         let patch = self.patch(&held.key, change).await?;
+        if let Some(parent) = &held.key.parent_id {
+            self.line(parent).await?.check(&patch)?;
+        }
         if !self.store.update_key(&self.act(), id, &patch).await? {
             return Err(MintError::Revoked(id.clone()));
         }
@@ -237,7 +288,7 @@ impl Mint<'_> {
             scopes: change.grants.map(|g| rules::scopes(&g, self.config)).transpose()?,
             limits: change.limits.map(rules::limits).transpose()?,
             allowed_ips: change.allowed_ips.map(rules::allowed_ips),
-            monthly_budget: None,
+            monthly_budget: change.monthly_budget,
             expires_at: change.expires_at,
             metadata: change.metadata,
         })

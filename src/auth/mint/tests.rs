@@ -1,5 +1,7 @@
 //! The rules of minting, on a real store.
 
+mod family;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,7 +9,6 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config;
-use crate::domain::id::DEFAULT_OWNER;
 use crate::domain::{KeyStatus, SecretStatus};
 use crate::key::hash::Argon2Verifier;
 use crate::store;
@@ -64,22 +65,13 @@ impl Fixture {
 }
 
 fn plain() -> NewKey {
-    NewKey {
-        name: "ci".to_owned(),
-        owner: DEFAULT_OWNER.to_owned(),
-        environment: Environment::Live,
-        grants: Grants::default(),
-        limits: Vec::new(),
-        allowed_ips: Vec::new(),
-        expires_at: None,
-        metadata: BTreeMap::new(),
-        rotation_interval_days: None,
-    }
+    NewKey { name: "ci".to_owned(), ..NewKey::default() }
 }
 
 fn scoped(scopes: &[&str], permissions: &[&str]) -> NewKey {
     let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-    NewKey { grants: Grants { scopes: owned(scopes), permissions: owned(permissions) }, ..plain() }
+    let grants = Grants { scopes: owned(scopes), permissions: owned(permissions) };
+    NewKey { grants: Some(grants), ..plain() }
 }
 
 #[tokio::test]
@@ -154,10 +146,11 @@ async fn names_and_notes_keep_their_bounds_and_hold_no_secret() {
 async fn limits_are_one_a_window_and_stand_shortest_first() {
     let fixture = Fixture::new().await;
     let limits = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
-    let new = NewKey { limits: limits(&["9/day", "1/s", "5/min"]), ..plain() };
+    let new = NewKey { limits: Some(limits(&["9/day", "1/s", "5/min"])), ..plain() };
     let (made, _) = fixture.mint().create(new).await.unwrap();
     assert_eq!(made.key.limits, limits(&["1/s", "5/min", "9/day"]));
-    let (message, _) = fixture.refused(NewKey { limits: limits(&["1/s", "2/s"]), ..plain() }).await;
+    let (message, _) =
+        fixture.refused(NewKey { limits: Some(limits(&["1/s", "2/s"])), ..plain() }).await;
     assert!(message.contains("1/s and 2/s"), "{message}");
 }
 
@@ -165,7 +158,7 @@ async fn limits_are_one_a_window_and_stand_shortest_first() {
 async fn an_end_must_be_still_to_come() {
     let fixture = Fixture::new().await;
     let now = fixture.clock.now();
-    fixture.refused(NewKey { expires_at: Some(now), ..plain() }).await;
+    fixture.refused(NewKey { expires_at: Some(Some(now)), ..plain() }).await;
     let (made, _) = fixture.mint().create(plain()).await.unwrap();
     let change = KeyChange { expires_at: Some(Some(now)), ..KeyChange::default() };
     fixture.mint().update(&made.key.id, change).await.unwrap_err();
@@ -174,7 +167,7 @@ async fn an_end_must_be_still_to_come() {
 #[tokio::test]
 async fn without_a_test_prefix_no_test_key_is_minted() {
     let fixture = Fixture::with(&format!("keys.test_prefix = \"\"\n{CONFIG}")).await;
-    let new = NewKey { environment: Environment::Test, ..plain() };
+    let new = NewKey { environment: Some(Environment::Test), ..plain() };
     let (message, hint) = fixture.refused(new).await;
     assert!(message.contains("no test keys") && hint.is_some(), "{message}");
 }
@@ -183,9 +176,10 @@ async fn without_a_test_prefix_no_test_key_is_minted() {
 async fn an_owner_that_is_not_there_is_told_with_the_nearest() {
     let fixture = Fixture::new().await;
     let owner = fixture.mint().create_owner("acme".to_owned()).await.unwrap();
-    let by_id = NewKey { owner: owner.id.to_string(), ..plain() };
+    let by_id = NewKey { owner: Some(owner.id.to_string()), ..plain() };
     assert_eq!(fixture.mint().create(by_id).await.unwrap().0.key.owner_id, owner.id);
-    let (message, hint) = fixture.refused(NewKey { owner: "acne".to_owned(), ..plain() }).await;
+    let (message, hint) =
+        fixture.refused(NewKey { owner: Some("acne".to_owned()), ..plain() }).await;
     assert_eq!(message, "there is no owner `acne`");
     assert!(hint.unwrap().contains("`acme`"));
     let error = fixture.mint().create_owner("acme".to_owned()).await.unwrap_err();

@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde::Serialize;
 
-use super::called;
+use super::{Named, called};
 use crate::auth::mint::{Grants, NewKey};
 use crate::auth::view::KeyView;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::{Output, say};
 use crate::cli::session::Session;
 use crate::cli::typed::{self, Expiry, Interval};
-use crate::domain::id::DEFAULT_OWNER;
-use crate::domain::{AddressRange, Environment, KeyWithSecrets, Limit};
+use crate::domain::{AddressRange, Environment, KeyWithSecrets, Limit, Millionths};
 use crate::key::format::Minted;
 
 /// `key create`, and `agent create`.
@@ -22,9 +21,13 @@ pub(crate) struct Create {
     /// What people call it
     #[arg(long)]
     pub(crate) name: String,
-    /// Whose it is: an owner's name or id
-    #[arg(long, default_value = DEFAULT_OWNER)]
-    pub(crate) owner: String,
+    /// Whose it is: an owner's name or id [default: default, or the parent's]
+    #[arg(long)]
+    pub(crate) owner: Option<String>,
+    /// The key that it will be under: it never has more than that one, and what is not given is taken
+    /// over from it
+    #[arg(long, value_name = "ID")]
+    pub(crate) parent: Option<String>,
     /// Make a test key
     #[arg(long)]
     pub(crate) test: bool,
@@ -35,8 +38,12 @@ pub(crate) struct Create {
     #[arg(long = "permission", value_name = "PERMISSION")]
     pub(crate) permissions: Vec<String>,
     /// When it stops by itself: `90d`, `never`, or a day like `2027-01-31` (00:00 UTC of it)
-    #[arg(long, value_name = "WHEN", default_value = "never")]
-    pub(crate) expires: Expiry,
+    /// [default: never, or when the parent does]
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) expires: Option<Expiry>,
+    /// What it may spend in a calendar month (UTC), like `50.00`
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) budget: Option<Millionths>,
     /// A rate limit like `60/min`, instead of the configuration's; repeatable
     #[arg(long = "limit", value_name = "LIMIT")]
     pub(crate) limits: Vec<Limit>,
@@ -52,10 +59,6 @@ pub(crate) struct Create {
     /// Say nothing beside the secret
     #[arg(long, short)]
     pub(crate) quiet: bool,
-    #[arg(long, value_name = "AMOUNT", hide = true)]
-    budget: Option<String>,
-    #[arg(long, value_name = "ID", hide = true)]
-    parent: Option<String>,
 }
 
 /// A key with its secret, the one time that it is shown.
@@ -76,25 +79,26 @@ pub(crate) async fn run(session: &Session, new: Create, output: Output) -> Resul
             say("It has no scopes, so it passes only routes that ask for none.")?;
         }
     }
-    print_secret(session, &key, &minted, quiet, output)
+    print_secret(session, &key, &minted, quiet, output).await
 }
 
 /// Mints the key that was asked for.
 pub(crate) async fn create(session: &Session, new: Create) -> Result<(KeyWithSecrets, Minted)> {
-    if new.budget.is_some() {
-        return Err(Failure::unsupported("--budget"));
-    }
-    if new.parent.is_some() {
-        return Err(Failure::unsupported("--parent"));
-    }
+    let parent = match new.parent {
+        Some(id) => Some(Named { id }.find(session).await?.key.id),
+        None => None,
+    };
+    let grants = Grants { scopes: new.scopes, permissions: new.permissions };
     let new = NewKey {
         name: new.name,
+        parent,
         owner: new.owner,
-        environment: if new.test { Environment::Test } else { Environment::Live },
-        grants: Grants { scopes: new.scopes, permissions: new.permissions },
-        limits: new.limits,
-        allowed_ips: new.allowed_ips,
-        expires_at: new.expires.resolve(session.now())?,
+        environment: new.test.then_some(Environment::Test),
+        grants: (grants != Grants::default()).then_some(grants),
+        limits: given(new.limits),
+        allowed_ips: given(new.allowed_ips),
+        expires_at: new.expires.map(|expiry| expiry.resolve(session.now())).transpose()?,
+        monthly_budget: new.budget,
         metadata: notes(new.metadata)?,
         rotation_interval_days: new.rotate_every.0,
     };
@@ -102,7 +106,7 @@ pub(crate) async fn create(session: &Session, new: Create) -> Result<(KeyWithSec
 }
 
 /// Prints a new secret: alone on stdout, or as part of its key's object.
-pub(crate) fn print_secret(
+pub(crate) async fn print_secret(
     session: &Session,
     key: &KeyWithSecrets,
     minted: &Minted,
@@ -112,8 +116,13 @@ pub(crate) fn print_secret(
     if !quiet && !output.json {
         say("This is its secret. It is shown only now:")?;
     }
-    let shown = WithSecret { key: session.view(key), secret: minted.text.expose() };
+    let shown = WithSecret { key: session.view(key).await?, secret: minted.text.expose() };
     output.show(&shown, || shown.secret.to_owned())
+}
+
+/// A list, if there is anything in it.
+fn given<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
 }
 
 /// Notes by their names; one given twice is a mistake.

@@ -43,7 +43,7 @@ pub(crate) async fn run(session: &Session, wanted: &List, output: Output) -> Res
     let filter = filter(session, wanted).await?;
     let page = keys(session, &filter, &wanted.paging).await?;
     let owners = owner_names(session, &page.rows).await?;
-    let list = views(session, &page);
+    let list = views(session, &page).await?;
     output.show(&list, || rows(session, &page.rows, &owners))?;
     more(output, list.next_cursor.as_deref())
 }
@@ -64,12 +64,12 @@ pub(crate) async fn keys(
 }
 
 /// Keys as programs get them.
-pub(crate) fn views<'a>(
+pub(crate) async fn views<'a>(
     session: &Session,
     page: &'a Page<KeyWithSecrets>,
-) -> output::List<KeyView<'a>> {
-    let data = page.rows.iter().map(|key| session.view(key)).collect();
-    output::List { data, next_cursor: page.next_cursor.clone() }
+) -> Result<output::List<KeyView<'a>>> {
+    let data = session.views(&page.rows).await?;
+    Ok(output::List { data, next_cursor: page.next_cursor.clone() })
 }
 
 /// The names of the keys' owners.
@@ -100,8 +100,8 @@ async fn filter(session: &Session, wanted: &List) -> Result<KeyFilter> {
         status: wanted.status.or(active).map(|status| (status, now)),
         secret_older_than: wanted.older_than.map(|length| before(now, length)),
         unused_since: wanted.unused_for.map(|length| before(now, length)),
-        parent: None,
         overdue: wanted.overdue.then(|| overdue(&session.config().keys, now)),
+        ..KeyFilter::default()
     })
 }
 

@@ -8,7 +8,7 @@ use crate::auth::mint::{Grants, KeyChange};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::Output;
 use crate::cli::session::Session;
-use crate::cli::typed::{self, Expiry, Interval};
+use crate::cli::typed::{self, Budget, Expiry, Interval};
 use crate::domain::{AddressRange, Limit};
 
 /// `key update`. What is not given stays as it is.
@@ -34,6 +34,9 @@ pub(crate) struct Update {
     /// When it stops by itself: `90d`, `never`, or a day like `2027-01-31` (00:00 UTC of it)
     #[arg(long, value_name = "WHEN")]
     expires: Option<Expiry>,
+    /// What it may spend in a calendar month (UTC), like `50.00`, or `none`
+    #[arg(long, value_name = "AMOUNT")]
+    budget: Option<Budget>,
     /// A rate limit, instead of all it had before; repeatable
     #[arg(long = "limit", value_name = "LIMIT")]
     limits: Vec<Limit>,
@@ -52,15 +55,10 @@ pub(crate) struct Update {
     /// Every how many days a new secret is due: whole days like `90d`, or `never`
     #[arg(long, value_name = "DAYS")]
     rotate_every: Option<Interval>,
-    #[arg(long, value_name = "AMOUNT", hide = true)]
-    budget: Option<String>,
 }
 
 /// Changes a key in place.
 pub(crate) async fn run(session: &Session, update: Update, output: Output) -> Result {
-    if update.budget.is_some() {
-        return Err(Failure::unsupported("--budget"));
-    }
     let mut key = update.named.find(session).await?;
     let rotate_every = update.rotate_every;
     let change = change(session, update)?;
@@ -74,7 +72,7 @@ pub(crate) async fn run(session: &Session, update: Update, output: Output) -> Re
     if let Some(Interval(days)) = rotate_every {
         key = session.mint().schedule(&key.key.id, days).await?;
     }
-    output.show(&session.view(&key), || format!("Updated key {}.", called(&key)))
+    output.show(&session.view(&key).await?, || format!("Updated key {}.", called(&key)))
 }
 
 fn change(session: &Session, update: Update) -> Result<KeyChange> {
@@ -88,6 +86,7 @@ fn change(session: &Session, update: Update) -> Result<KeyChange> {
         grants: regranted.then_some(grants),
         limits: anew(update.limits, update.no_limits),
         allowed_ips: anew(update.allowed_ips, update.any_ip),
+        monthly_budget: update.budget.map(Budget::amount),
         expires_at: update.expires.map(|expiry| expiry.resolve(session.now())).transpose()?,
         metadata: metadata.into_iter().map(|(name, v)| (name, removed_if_empty(v))).collect(),
     })

@@ -15,9 +15,11 @@ use super::*;
 use crate::auth::pool::Argon2Pool;
 use crate::auth::sync::Sync;
 use crate::config::{self, Environment, StoreLocation};
-use crate::domain::{Clock, Refusal};
+use crate::domain::{Clock, JournalId, Refusal};
 use crate::key::hash::DigestKey;
+use crate::spend::{Keeper, Now};
 use crate::store;
+use crate::usage::Sizes;
 
 /// Told when the panic has happened.
 static PANICKED: Notify = Notify::const_new();
@@ -49,8 +51,16 @@ fn shared(directory: &std::path::Path) -> Arc<Shared> {
     let location = StoreLocation::Sqlite(directory.join("keygate.db"));
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let store = runtime.block_on(store::open(&location)).unwrap();
-    let (sync, _) =
-        Sync::new(store, plan.policy.clone(), Clock::system(), 10, Arc::clone(&metrics));
+    let (sync, _) = Sync::new(
+        Arc::clone(&store),
+        plan.policy.clone(),
+        Clock::system(),
+        10,
+        Arc::clone(&metrics),
+    );
+    let now = || Now { wall_ms: 0, monotonic_ms: 0 };
+    let (_, alone) = watch::channel(1);
+    let (spender, _) = Keeper::new(store, JournalId::mint(), alone, now, Duration::ZERO);
     let pool = Argon2Pool::start(1, Arc::clone(&metrics)).unwrap();
     Arc::new(Shared {
         generation: AtomicU64::new(plan.generation),
@@ -58,6 +68,8 @@ fn shared(directory: &std::path::Path) -> Arc<Shared> {
         plan: ArcSwap::from_pointee(plan),
         auth: Authenticator::new(sync, pool, DigestKey::random().unwrap()),
         limits: None,
+        spender,
+        journal: Journal::start(directory, 1, Sizes::of(1)).unwrap(),
         metrics,
         tls: ArcSwapOption::empty(),
         https_port: 443,

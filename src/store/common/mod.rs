@@ -5,8 +5,12 @@
 //! would have to bound the encoding of every type it binds, in every function.
 
 mod audit;
+mod books;
+mod credits;
 mod events;
+mod family;
 mod instances;
+mod leases;
 mod schedule;
 mod write;
 
@@ -17,11 +21,12 @@ use jiff::Timestamp;
 use serde_json::json;
 use sqlx::{QueryBuilder, query, query_as};
 
-use self::audit::{Entry, differences, policy, record};
-use self::events::{about, created, emit};
-use self::write::{check_parent, insert_key, insert_secret, rotate, update_key};
+use self::audit::{Entry, differences, record};
+use self::events::{about, emit};
+use self::family::check_alone;
+use self::write::{make_key, rotate, update_key};
 use super::connections::{Ask, Command, Write};
-use super::{Database, HOLD_KEY, HOLD_LIVE, MIGRATIONS, PREPARE, This};
+use super::{Database, HOLD_KEY, HOLD_LIVE, MIGRATIONS, PREPARE, ROLL_HOURS, This};
 use crate::domain::{
     Act, EventKind, Instance, InstanceId, Key, KeyId, KeyWithSecrets, LastUse, Owner, OwnerId,
     PublicId, Secret, SeenInstance, Target,
@@ -121,13 +126,7 @@ impl Store for This {
 
     async fn create_key(&self, act: &Act, key: &Key, secret: &Secret) -> Result<()> {
         let mut write = self.connections.write().await?;
-        check_parent(&mut write, key).await?;
-        write.run(insert_key(key)).await?;
-        insert_secret(&mut write, &key.id, secret).await?;
-        let after = Some(policy(key).into());
-        let target = Target::Key(&key.id);
-        record(&mut write, act, Entry { after, ..Entry::plain("key.create", target) }).await?;
-        emit(&mut write, &created(key)).await?;
+        make_key(&mut write, act, key, secret).await?;
         write.commit().await
     }
 
@@ -155,6 +154,9 @@ impl Store for This {
             write.undo().await?;
             return Ok(false);
         };
+        if patch.owner_id.as_ref().is_some_and(|owner| *owner != key.owner_id) {
+            check_alone(&mut write, &key).await?;
+        }
         let before = key.clone();
         patch.apply(&mut key);
         write.run(update_key(&key)).await?;

@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use sqlx::{query, query_as};
 
+use super::audit::{Entry, policy, record};
+use super::events::{created, emit};
 use super::{Command, HOLD_KEY, HOLD_LIVE, Write};
-use crate::domain::{Key, KeyId, Millionths, OwnerId, Secret};
+use crate::domain::{Act, Key, KeyId, Millionths, OwnerId, Secret, Target};
 use crate::store::rows::{self, LiveRow, json, ms};
 use crate::store::{Result, Rotation, StoreError};
 
@@ -40,21 +42,41 @@ pub(super) async fn rotate(
     Ok(Rotation::Done)
 }
 
-/// A revoked key has no more children, also when it is revoked at the same moment.
-pub(super) async fn check_parent(write: &mut Write<'_>, key: &Key) -> Result<()> {
+/// Makes a key with its first secret, and says so.
+pub(super) async fn make_key(
+    write: &mut Write<'_>,
+    act: &Act,
+    key: &Key,
+    secret: &Secret,
+) -> Result<()> {
+    check_parent(write, key).await?;
+    write.run(insert_key(key)).await?;
+    insert_secret(write, &key.id, secret).await?;
+    let after = Some(policy(key).into());
+    let entry = Entry::plain("key.create", Target::Key(&key.id));
+    record(write, act, Entry { after, ..entry }).await?;
+    emit(write, &created(key)).await
+}
+
+/// A revoked key has no more children, also when it is revoked at the same moment; and they are its
+/// owner's.
+async fn check_parent(write: &mut Write<'_>, key: &Key) -> Result<()> {
     let Some(parent) = &key.parent_id else {
         return Ok(());
     };
-    let ask = query_as::<_, (String,)>("SELECT id FROM keys WHERE id = $1 AND revoked_at IS NULL");
-    if write.all(ask.bind(parent.as_str())).await?.is_empty() {
-        let gone = format!("the parent {parent} does not exist or was revoked");
+    let ask = query_as::<_, (String,)>(
+        "SELECT id FROM keys WHERE id = $1 AND owner_id = $2 AND revoked_at IS NULL",
+    );
+    let ask = ask.bind(parent.as_str()).bind(key.owner_id.as_str());
+    if write.all(ask).await?.is_empty() {
+        let gone = format!("the parent {parent} does not exist, was revoked or is another owner's");
         return Err(StoreError::Conflict(gone));
     }
     Ok(())
 }
 
 /// Makes the row.
-pub(super) fn insert_key(key: &Key) -> Command<'_> {
+fn insert_key(key: &Key) -> Command<'_> {
     query(
         "INSERT INTO keys (id, name, owner_id, parent_id, environment, scopes, limits, \
          allowed_ips, monthly_budget, expires_at, disabled, revoked_at, revoke_reason, metadata, \
@@ -97,11 +119,7 @@ pub(super) fn update_key(key: &Key) -> Command<'_> {
 }
 
 /// Adds a secret to a key.
-pub(super) async fn insert_secret(
-    write: &mut Write<'_>,
-    key: &KeyId,
-    secret: &Secret,
-) -> Result<()> {
+async fn insert_secret(write: &mut Write<'_>, key: &KeyId, secret: &Secret) -> Result<()> {
     let insert = query(
         "INSERT INTO secrets \
          (id, key_id, hint, phc, created_at, expires_at, revoked_at, last_used_at) \

@@ -15,6 +15,35 @@ macro_rules! not_lasting {
     };
 }
 
+/// Stands behind a question whose rows are held until the transaction ends: SQLite's one write lock
+/// holds them already.
+macro_rules! held {
+    () => {
+        ""
+    };
+    ($of:literal) => {
+        ""
+    };
+}
+
+/// What cannot be named by a key of the table's own.
+macro_rules! row_id {
+    () => {
+        "rowid"
+    };
+}
+
+/// The rows of `$1`, a JSON list of objects, as a table `r` of these columns.
+macro_rules! rows {
+    ($first:ident $first_type:ident $(, $name:ident $type:ident)*) => {
+        concat!(
+            "(SELECT value ->> '", stringify!($first), "' AS ", stringify!($first),
+            $(", value ->> '", stringify!($name), "' AS ", stringify!($name),)*
+            " FROM json_each($1)) AS r"
+        )
+    };
+}
+
 #[expect(clippy::duplicate_mod, reason = "compiled for each store: see there")]
 #[path = "../common/mod.rs"]
 mod common;
@@ -49,6 +78,18 @@ const HOLD_KEY: &str = "SELECT id FROM keys WHERE id = $1 AND revoked_at IS NULL
 const HOLD_LIVE: &str = "SELECT id, created_at, expires_at FROM secrets WHERE key_id = $1 \
      AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) ORDER BY id";
 
+/// Rolls what usage was counted by hour before `$1` into days; nothing is booked meanwhile.
+const ROLL_HOURS: &[&str] = &[
+    "INSERT INTO usage_days (period, key_id, owner_id, route, status, requests, cost) \
+     SELECT period - period % 86400000 AS day, key_id, owner_id, route, status, \
+     sum(requests), sum(cost) FROM usage_hours WHERE period < $1 \
+     GROUP BY day, key_id, owner_id, route, status \
+     ON CONFLICT (period, key_id, owner_id, route, status) DO UPDATE \
+     SET requests = usage_days.requests + excluded.requests, \
+     cost = usage_days.cost + excluded.cost",
+    "DELETE FROM usage_hours WHERE period < $1",
+];
+
 /// A store in a SQLite file.
 pub struct SqliteStore {
     connections: Connections,
@@ -82,6 +123,13 @@ impl SqliteStore {
     fn ids_of(keys: &[KeyId]) -> Ask<'_, (String,)> {
         let ask = "SELECT id FROM secrets WHERE key_id IN (SELECT value FROM json_each($1))";
         query_as(ask).bind(json(&keys))
+    }
+
+    /// Asks what these keys have spent in a month, and what is held.
+    fn spending_of(keys: &[KeyId], month: i64) -> Ask<'_, (String, i64, i64)> {
+        let ask = "SELECT key_id, spent, held FROM spending \
+             WHERE key_id IN (SELECT value FROM json_each($1)) AND month = $2";
+        query_as(ask).bind(json(&keys)).bind(month)
     }
 
     /// One long text, with commas between: handing a million rows from SQLite's thread to ours

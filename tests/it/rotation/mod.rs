@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use keygate::auth::mint::{Asker, Grants, Mint, NewKey};
+use keygate::auth::mint::{Asker, Mint, NewKey};
 use keygate::config::{self, Config, Environment, LoadedConfig};
 use keygate::domain::{self, Actor, Clock, KeyWithSecrets};
 use keygate::gateway::Gateway;
@@ -36,7 +36,8 @@ struct Scene {
     store: TestStore,
     hand: Arc<dyn Store>,
     config: Config,
-    loaded: LoadedConfig,
+    text: String,
+    journals: Vec<TempDir>,
     address: SocketAddr,
     gateways: Vec<Gateway>,
     _origin: Origin,
@@ -56,7 +57,7 @@ impl Scene {
         let clock = Clock::standing_at(at(0));
         let text = format!(
             "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-             [store]\nurl = \"{}\"\n[limits]\nper_key = []\n[access_log]\nsample = 0.0\n\
+             [store]\nurl = \"{}\"\n[usage]\njournal = \"JOURNAL\"\n[limits]\nper_key = []\n[access_log]\nsample = 0.0\n\
              [scopes]\n\"a:read\" = \"Read\"\n[keys]\nrotation_grace = \"7d\"\n{keys}\n\
              argon2 = {{ memory = \"64KiB\", iterations = 1, parallelism = 1 }}\n\
              [upstreams.api]\ntargets = [\"http://{}\"]\n\
@@ -65,8 +66,6 @@ impl Scene {
             store.url(),
             origin.address()
         );
-        let loaded = config::parse(&text, Path::new("keygate.toml"), &Environment::default());
-        let loaded = loaded.expect("this is a configuration");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -74,13 +73,14 @@ impl Scene {
             .expect("a runtime can be made");
         let hand = runtime.block_on(bulk::open(&store));
         runtime.block_on(hand.migrate()).expect("the schema is made");
-        let config = loaded.config.clone();
+        let config = loaded(&text, Path::new("journal")).config;
         let mut scene = Self {
             clock,
             store,
             hand,
             config,
-            loaded,
+            text,
+            journals: Vec::new(),
             address: ([127, 0, 0, 1], 0).into(),
             gateways: Vec::new(),
             _origin: origin,
@@ -110,14 +110,8 @@ impl Scene {
     fn key(&self) -> (KeyWithSecrets, MintedKey) {
         let new = NewKey {
             name: "ci".to_owned(),
-            owner: "default".to_owned(),
-            environment: domain::Environment::Live,
-            grants: Grants::default(),
-            limits: Vec::new(),
-            allowed_ips: Vec::new(),
-            expires_at: None,
-            metadata: std::collections::BTreeMap::new(),
             rotation_interval_days: u32::try_from(INTERVAL).ok(),
+            ..NewKey::default()
         };
         let (held, minted) = self.by_hand(async |mint| mint.create(new).await.expect("it is made"));
         let key = MintedKey::known(held.key.id.as_str(), minted.text.expose());

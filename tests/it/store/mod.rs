@@ -1,9 +1,12 @@
 //! What both stores must do: every test runs on a SQLite file and on a real Postgres.
 
+mod books;
+mod family;
 mod feed;
 mod first_version;
 mod instances;
 mod keys;
+mod leases;
 mod outage;
 mod owners;
 mod rotation;
@@ -115,7 +118,7 @@ impl TestStore {
             id: OwnerId::mint(),
             name: name.to_owned(),
             disabled: false,
-            prepaid: false,
+            credit_changes: 0,
             created_at: at(1_000),
         };
         self.create_owner(&act(), &owner).await.unwrap();

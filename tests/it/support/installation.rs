@@ -86,6 +86,8 @@ impl Setup {
             )),
         );
         let dir = TempDir::new().expect("a directory can be made");
+        let journal = dir.path().join("usage");
+        merge(&mut self.table, parse(&format!("[usage]\njournal = \"{}\"", journal.display())));
         let config = dir.path().join("keygate.toml");
         let installation = Installation { dir, config, variables: self.variables };
         installation.write_config(&self.table);
@@ -139,6 +141,11 @@ impl Installation {
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+
+    /// Where its files are.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.dir.path()
     }
 
     /// Adds to the configuration file.
