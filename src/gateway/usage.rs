@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::config::Config;
 use crate::proxy::worker::Shared;
@@ -46,5 +46,5 @@ pub(super) fn start_background(shared: &Arc<Shared>, store: &Arc<dyn Store>) -> 
     let take_over = take_over_others(Arc::clone(journal), Arc::clone(store), clock.clone());
     let tidy = keep_tidy(Arc::clone(journal), Arc::clone(store), clock.clone());
     let tasks = [supply, tokio::spawn(book), tokio::spawn(take_over), tokio::spawn(tidy)];
-    tasks.iter().map(|task| task.abort_handle()).collect()
+    tasks.iter().map(JoinHandle::abort_handle).collect()
 }

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep;
 
 use super::journal::Journal;
 use crate::domain::Clock;
 use crate::store::books::Kept;
-use crate::store::{Result, Store};
+use crate::store::{Result, Store, StoreError};
 
 const HOUR: Duration = Duration::from_hours(1);
+/// The same after the store was away.
+const AGAIN: Duration = Duration::from_mins(1);
 const DAY: Duration = Duration::from_hours(24);
 /// How long the books remember a journal that nobody has brought them anything of. A folder that comes
 /// back later than that would be booked again, so it is long: it is one small row a worker.
@@ -50,13 +52,17 @@ impl Keeping {
 
 /// Removes what is kept no longer, for ever. Every instance does so, and it does not matter which.
 pub async fn run(journal: Arc<Journal>, store: Arc<dyn Store>, clock: Clock) {
-    let mut tick = interval(HOUR);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tick.tick().await;
-        if let Err(error) = tidy(&journal, &*store, clock.now()).await {
-            tracing::warn!(%error, "old usage could not be tidied up; it is tried again in an hour");
-        }
+        let pause = match tidy(&journal, &*store, clock.now()).await {
+            Ok(()) => HOUR,
+            // That it is away is told by who follows its changes.
+            Err(StoreError::Unavailable(_) | StoreError::Silent(_)) => AGAIN,
+            Err(error) => {
+                tracing::warn!(%error, "old usage could not be tidied up; it is tried again");
+                HOUR
+            }
+        };
+        sleep(pause).await;
     }
 }
 

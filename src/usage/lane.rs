@@ -1,14 +1,13 @@
 //! One worker's part of the journal, as its writer and the control plane share it.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::lock;
 use super::record::{self, RouteName};
 use super::segment;
 use super::shelf::Shelf;
 use crate::domain::Used;
-use std::sync::Arc;
 
 /// The part.
 pub(super) struct Lane {
@@ -78,8 +77,8 @@ impl Lane {
     ) -> Read {
         let (index, slot) = (from / self.records, from % self.records);
         let (file, first) = {
-            let shelf = lock(&self.shelf);
-            (shelf.file(index), shelf.first_from(index))
+            let segments = lock(&self.shelf);
+            (segments.file(index), segments.first_from(index))
         };
         let Some(file) = file else {
             let to = first.map_or(end, |index| index * self.records).min(end);
@@ -107,9 +106,10 @@ impl Read {
         let to = from + records.len() as u64;
         let mut read = Self { to, used: Vec::with_capacity(records.len()), lost: 0, why: None };
         for (number, bytes) in (from..).zip(records) {
-            let used = match record::is_committed(bytes, number) {
-                true => record::decode(bytes, &path_of),
-                false => Err("it is torn or of another place"),
+            let used = if record::is_committed(bytes, number) {
+                record::decode(bytes, &path_of)
+            } else {
+                Err("it is torn or of another place")
             };
             match used {
                 Ok(used) => read.used.push(used),

@@ -21,7 +21,7 @@ use crate::domain::{Clock, JournalId};
 use crate::store::{Books, Result, Store};
 
 /// How often it is looked for such journals.
-const LOOK: Duration = Duration::from_mins(1);
+const LOOK: Duration = Duration::from_secs(5);
 /// After how long one is tried again whose booking has failed.
 const RETRY: Duration = Duration::from_secs(1);
 /// Records that are read at a time while the last one is looked for.

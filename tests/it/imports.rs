@@ -25,9 +25,10 @@ const LAYERS: [&str; 16] = [
 ];
 
 /// Outside paths and the parts that may name them.
-const HOMES: [(&str, &[&str]); 12] = [
+const HOMES: [(&str, &[&str]); 13] = [
     ("sqlx", &["store"]),
     ("redis", &["limit"]),
+    ("memmap2", &["usage"]),
     ("argon2", &["key"]),
     ("axum", &["admin"]),
     ("toml", &["config"]),

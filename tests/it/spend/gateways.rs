@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-use crate::support::load::{get, send_all, tally};
+use crate::support::load::{Load, get, send_all, tally};
 use crate::support::{Kind, MintedKey, Origin, TestGateway, TestStore, until};
 use rstest::rstest;
+use rustix::process::Signal;
 
 /// One route that costs a thousandth, one that costs nothing, one whose upstream says what it costs.
 const CONFIG: &str = r#"
@@ -212,4 +213,47 @@ fn changing_and_rotating_a_key_leaves_what_it_has_spent() {
     assert_eq!(status(&gateway, &rotated, "/paid"), 200);
     until("it is booked", || spent(&gateway, &key) == "0.002");
     assert_eq!(status(&gateway, &key, "/paid"), 402);
+}
+
+#[test]
+fn explain_says_what_a_request_costs_and_what_is_left() {
+    let origin = Origin::start();
+    let gateway = gateway(TestStore::sqlite(), &origin);
+    let key = gateway.key("--name spender --budget 0.001");
+    let explain = |path: &str| {
+        let told = gateway.run(&format!("explain GET {path} --key-id {}", key.id()));
+        let checks = told["checks"].as_array().unwrap();
+        let budget = checks.iter().find(|check| check["step"] == "budget").unwrap();
+        (told["answer"]["status"].clone(), budget["detail"].as_str().unwrap().to_owned())
+    };
+    let (refused, told) = explain("/paid");
+    assert_eq!(refused, Value::Null);
+    assert_eq!(told, format!("costs 0.001; 0.001 of the 0.001 of {} left this month", key.id()));
+    assert_eq!(status(&gateway, &key, "/paid"), 200);
+    until("it is booked", || explain("/paid").0 == 402);
+    assert_eq!(explain("/free"), (Value::Null, "the route costs nothing".to_owned()));
+}
+
+#[test]
+fn a_killed_gateway_leaves_its_budget_to_the_next_and_none_of_it_is_spent_twice() {
+    let Some(store) = TestStore::postgres() else { return };
+    let origin = Origin::start();
+    let first = gateway(store, &origin);
+    let key = first.key("--name spender --budget 1.00");
+    let mut answered = 0;
+    for _ in 0..3 {
+        let running = first.another();
+        let load = Load::start(running.address(), vec![get("/paid", key.secret()); 8]);
+        load.wait_for_more(100);
+        running.signal(Signal::KILL);
+        answered += load.stop().get(&200).copied().unwrap_or_default();
+    }
+    // What the last one held is there again once it is noticed to be gone.
+    let mut passed = answered;
+    until("the books say it", || {
+        passed += spend(&[&first], &[&key]);
+        spent(&first, &key) == "1.00"
+    });
+    // Of the requests that were under way each time, eight at most, some may be booked unanswered.
+    assert!((REQUESTS - 24..=REQUESTS).contains(&passed), "{passed}");
 }

@@ -102,8 +102,9 @@ impl TestStore {
         }
         let named = owner.map_or("NULL".to_owned(), |owner| format!("'{owner}'"));
         if owner.is_some() {
-            let hold = format!("UPDATE credits SET held = held + {held} WHERE owner_id = {named}");
-            self.sql(&hold).await;
+            let update =
+                format!("UPDATE credits SET held = held + {held} WHERE owner_id = {named}");
+            self.sql(&update).await;
         }
         self.sql(&format!(
             "INSERT INTO leases (id, holder, key_id, owner_id, month, amount, expires_at) \

@@ -12,6 +12,7 @@ use rand::RngExt as _;
 use rustix::process::Signal;
 
 use super::{CONFIG, booked, until_all_is_booked};
+use crate::support::origin::Received;
 use crate::support::{MintedKey, Origin, TestGateway, TestStore, Wire, until};
 
 const KILLS: usize = 10;
@@ -56,6 +57,10 @@ impl Named {
         until("requests are answered", || self.shared.count.load(Ordering::SeqCst) >= answers);
     }
 
+    fn wait_for_more(&self, more: usize) {
+        self.wait_for(self.shared.count.load(Ordering::SeqCst) + more);
+    }
+
     fn stop(self) -> BTreeSet<String> {
         self.shared.stop.store(true, Ordering::SeqCst);
         self.clients.into_iter().for_each(|client| client.join().expect("no client panics"));
@@ -85,55 +90,92 @@ impl Shared {
     }
 }
 
-/// Kills gateways; `meanwhile` is done in each round, between the kill and the next start.
-fn kill_ten_times(store: TestStore, meanwhile: impl Fn(usize, &TestGateway)) {
+/// When a round is disturbed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// Requests are under way.
+    Loaded,
+    /// The next gateway has started.
+    Started,
+}
+
+/// Kills gateways, each under load, and starts the next; `disturb` does more beside it.
+fn kill_ten_times(store: TestStore, disturb: impl Fn(When, usize, &TestGateway)) {
     let origin = Origin::start();
     let mut gateway = TestGateway::with(store).config(CONFIG).upstream("api", &origin).start();
     let key = gateway.key("--name a");
-    assert_eq!(gateway.curl("/a").bearer(&key).header("X-Request-Id: first").send().status, 200);
-    let mut answered = BTreeSet::from(["first".to_owned()]);
+    let mut answered = BTreeSet::new();
     for round in 0..KILLS {
+        answered.insert(until_served(&gateway, &key, round));
         let load = Named::start(gateway.address(), &key, round);
-        load.wait_for(rand::rng().random_range(20..1_500));
+        load.wait_for(rand::rng().random_range(20..1_000));
+        disturb(When::Loaded, round, &gateway);
+        load.wait_for_more(rand::rng().random_range(20..500));
         gateway.signal(Signal::KILL);
         answered.extend(load.stop());
         gateway.wait();
-        meanwhile(round, &gateway);
-        gateway = gateway.another();
+        let next = gateway.another();
+        disturb(When::Started, round, &next);
+        gateway = next;
     }
     until_all_is_booked(&gateway);
     gateway.signal(Signal::TERM);
     gateway.wait();
+    assert!(super::journals(&gateway).is_empty(), "a gateway that ends leaves no journal");
+    assert!(answered.len() > KILLS * 40);
+    compare(&answered, &gateway, &origin);
+}
+
+/// Calls until the gateway, which may have started without its store, serves; the request's name.
+fn until_served(gateway: &TestGateway, key: &MintedKey, round: usize) -> String {
+    let mut served = None;
+    let mut number = 0;
+    until("the gateway serves", || {
+        number += 1;
+        let id = format!("first-{round}-{number}");
+        let call = gateway.curl("/a").bearer(key).header(&format!("X-Request-Id: {id}"));
+        served = (call.send().status == 200).then_some(id);
+        served.is_some()
+    });
+    served.expect("it was just waited for")
+}
+
+/// Answered ⊆ booked, each once, ⊆ served.
+fn compare(answered: &BTreeSet<String>, gateway: &TestGateway, origin: &Origin) {
     let booked = booked(gateway.store());
     let twice: Vec<_> = booked.iter().filter(|(_, times)| **times != 1).collect();
     assert!(twice.is_empty(), "booked more than once: {twice:?}");
     let booked: BTreeSet<String> = booked.into_keys().collect();
     let missing: Vec<_> = answered.difference(&booked).collect();
     assert!(missing.is_empty(), "{} answered and not booked: {missing:?}", missing.len());
-    let id = |request: &crate::support::origin::Received| {
-        request.header("x-request-id").map(str::to_owned)
-    };
+    let id = |request: &Received| request.header("x-request-id").map(str::to_owned);
     let served: BTreeSet<String> = origin.received().iter().filter_map(id).collect();
     let invented: Vec<_> = booked.difference(&served).collect();
     assert!(invented.is_empty(), "booked and not served: {invented:?}");
-    assert!(answered.len() > KILLS * 20);
-    assert!(super::journals(&gateway).is_empty(), "a gateway that ends leaves no journal");
+    let counted =
+        super::texts(gateway.store(), "SELECT CAST(sum(requests) AS TEXT) FROM usage_hours");
+    assert_eq!(counted, [booked.len().to_string()]);
 }
 
 #[test]
 fn what_was_answered_is_booked_once_however_often_gateways_are_killed() {
-    kill_ten_times(TestStore::sqlite(), |_, _| {});
+    kill_ten_times(TestStore::sqlite(), |_, _, _| {});
 }
 
 #[test]
 fn the_same_with_postgres_restarted_under_it() {
     let Some(store) = TestStore::own_postgres() else { return };
-    // In turn: away while the gateway is killed and starts again, back later; and away and back before.
-    kill_ten_times(store, |round, gateway| match round % 3 {
-        0 => {
-            gateway.store().server().stop();
-            gateway.store().server().start();
+    kill_ten_times(store, |when, round, gateway| {
+        let server = gateway.store().server();
+        match (round % 3, when) {
+            (0, When::Loaded) => {
+                server.stop();
+                server.start();
+            }
+            // Away from before the kill until after the next start.
+            (1, When::Loaded) => server.stop(),
+            (1, When::Started) => server.start(),
+            _ => {}
         }
-        _ => {}
     });
 }

@@ -7,7 +7,8 @@ use sqlx::{query, query_as};
 use super::super::Write;
 use super::super::events::{about, emit};
 use super::lines::Lines;
-use super::{SpendingRow, list};
+use super::list;
+use super::money::SpendingRow;
 use crate::domain::{Event, EventKind, KeyId, Millionths, OwnerId};
 use crate::store::Result;
 
