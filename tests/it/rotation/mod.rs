@@ -18,6 +18,7 @@ use keygate::gateway::Gateway;
 use keygate::store::Store;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::support::load::get;
@@ -92,7 +93,10 @@ impl Scene {
 
     /// Starts an instance; where it listens.
     fn serve(&mut self) -> SocketAddr {
-        let start = Gateway::start(self.loaded.clone(), Environment::default(), self.clock.clone());
+        let journal = TempDir::new().expect("a directory can be made");
+        let loaded = loaded(&self.text, journal.path());
+        self.journals.push(journal);
+        let start = Gateway::start(loaded, Environment::default(), self.clock.clone());
         let gateway = self.runtime.block_on(start).expect("the gateway starts");
         let address = gateway.data_addresses()[0];
         self.gateways.push(gateway);
@@ -139,6 +143,13 @@ impl Scene {
     fn status(&self, key: &MintedKey) -> u16 {
         self.call("/a", key).status
     }
+}
+
+/// The configuration with that folder for its journal.
+fn loaded(text: &str, journal: &Path) -> LoadedConfig {
+    let text = text.replace("JOURNAL", &journal.display().to_string());
+    let loaded = config::parse(&text, Path::new("keygate.toml"), &Environment::default());
+    loaded.expect("this is a configuration")
 }
 
 impl Drop for Scene {
