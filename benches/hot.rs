@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use divan::{Bencher, black_box};
 use http::Method;
@@ -44,6 +45,8 @@ fn policy() -> KeyPolicy {
         catalogue: Catalogue::default(),
         per_key: Vec::new(),
         test_keys_count: false,
+        rotation_grace: Duration::ZERO,
+        enforce_rotation: false,
     }
 }
 

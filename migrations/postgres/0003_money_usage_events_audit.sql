@@ -167,6 +167,59 @@ CREATE TABLE reminders (
     PRIMARY KEY (subject, kind, about)
 );
 
+-- When a key is looked at next, for what is told ahead of time: that its schedule asks for a new
+-- secret, that it ends soon. 0: something has changed that this depends on, by whatever hand.
+CREATE TABLE calendar (
+    key_id TEXT COLLATE "C" PRIMARY KEY REFERENCES keys (id) ON DELETE CASCADE,
+    look_at BIGINT NOT NULL
+);
+CREATE INDEX calendar_by_look ON calendar (look_at);
+INSERT INTO calendar (key_id, look_at) SELECT id, 0 FROM keys
+WHERE revoked_at IS NULL AND (rotation_interval_days IS NOT NULL OR expires_at IS NOT NULL);
+
+CREATE FUNCTION keygate_look_at_key() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    INSERT INTO calendar (key_id, look_at) VALUES (NEW.id, 0)
+    ON CONFLICT (key_id) DO UPDATE SET look_at = 0;
+    RETURN NULL;
+END
+$$;
+CREATE FUNCTION keygate_look_at_secrets_key() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    UPDATE calendar SET look_at = 0 WHERE key_id IN (OLD.key_id, NEW.key_id);
+    RETURN NULL;
+END
+$$;
+CREATE FUNCTION keygate_look_at_owners_keys() RETURNS trigger
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    UPDATE calendar SET look_at = 0 WHERE key_id IN (SELECT id FROM keys WHERE owner_id = NEW.id);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER keys_inserted_look AFTER INSERT ON keys FOR EACH ROW
+    WHEN (NEW.rotation_interval_days IS NOT NULL OR NEW.expires_at IS NOT NULL)
+    EXECUTE FUNCTION keygate_look_at_key();
+CREATE TRIGGER keys_updated_look
+    AFTER UPDATE OF owner_id, expires_at, disabled, rotation_interval_days, rotation_due_at ON keys
+    FOR EACH ROW WHEN (NEW.rotation_interval_days IS NOT NULL OR NEW.expires_at IS NOT NULL)
+    EXECUTE FUNCTION keygate_look_at_key();
+CREATE TRIGGER secrets_inserted_look AFTER INSERT ON secrets
+    FOR EACH ROW EXECUTE FUNCTION keygate_look_at_secrets_key();
+CREATE TRIGGER secrets_updated_look
+    AFTER UPDATE OF key_id, created_at, expires_at, revoked_at ON secrets
+    FOR EACH ROW EXECUTE FUNCTION keygate_look_at_secrets_key();
+CREATE TRIGGER secrets_deleted_look AFTER DELETE ON secrets
+    FOR EACH ROW EXECUTE FUNCTION keygate_look_at_secrets_key();
+CREATE TRIGGER owners_enabled_look AFTER UPDATE OF disabled ON owners
+    FOR EACH ROW WHEN (OLD.disabled AND NOT NEW.disabled)
+    EXECUTE FUNCTION keygate_look_at_owners_keys();
+
+-- A key's own history, for what is unusual of it.
+CREATE INDEX usage_hours_of_key ON usage_hours (key_id, period);
+
 -- Answers to creations that are asked for again with the same Idempotency-Key, encrypted under what
 -- only the asker has.
 CREATE TABLE idempotent_answers (

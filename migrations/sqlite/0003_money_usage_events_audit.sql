@@ -166,6 +166,45 @@ CREATE TABLE reminders (
     PRIMARY KEY (subject, kind, about)
 ) STRICT;
 
+-- When a key is looked at next, for what is told ahead of time: that its schedule asks for a new
+-- secret, that it ends soon. 0: something has changed that this depends on, by whatever hand.
+CREATE TABLE calendar (
+    key_id TEXT NOT NULL PRIMARY KEY REFERENCES keys (id) ON DELETE CASCADE,
+    look_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX calendar_by_look ON calendar (look_at);
+INSERT INTO calendar (key_id, look_at) SELECT id, 0 FROM keys
+WHERE revoked_at IS NULL AND (rotation_interval_days IS NOT NULL OR expires_at IS NOT NULL);
+
+CREATE TRIGGER keys_inserted_look AFTER INSERT ON keys
+WHEN NEW.rotation_interval_days IS NOT NULL OR NEW.expires_at IS NOT NULL BEGIN
+    INSERT INTO calendar (key_id, look_at) VALUES (NEW.id, 0)
+    ON CONFLICT (key_id) DO UPDATE SET look_at = 0;
+END;
+CREATE TRIGGER keys_updated_look
+AFTER UPDATE OF owner_id, expires_at, disabled, rotation_interval_days, rotation_due_at ON keys
+WHEN NEW.rotation_interval_days IS NOT NULL OR NEW.expires_at IS NOT NULL BEGIN
+    INSERT INTO calendar (key_id, look_at) VALUES (NEW.id, 0)
+    ON CONFLICT (key_id) DO UPDATE SET look_at = 0;
+END;
+CREATE TRIGGER secrets_inserted_look AFTER INSERT ON secrets BEGIN
+    UPDATE calendar SET look_at = 0 WHERE key_id = NEW.key_id;
+END;
+CREATE TRIGGER secrets_updated_look
+AFTER UPDATE OF key_id, created_at, expires_at, revoked_at ON secrets BEGIN
+    UPDATE calendar SET look_at = 0 WHERE key_id IN (OLD.key_id, NEW.key_id);
+END;
+CREATE TRIGGER secrets_deleted_look AFTER DELETE ON secrets BEGIN
+    UPDATE calendar SET look_at = 0 WHERE key_id = OLD.key_id;
+END;
+CREATE TRIGGER owners_enabled_look AFTER UPDATE OF disabled ON owners
+WHEN OLD.disabled AND NOT NEW.disabled BEGIN
+    UPDATE calendar SET look_at = 0 WHERE key_id IN (SELECT id FROM keys WHERE owner_id = NEW.id);
+END;
+
+-- A key's own history, for what is unusual of it.
+CREATE INDEX usage_hours_of_key ON usage_hours (key_id, period);
+
 -- Answers to creations that are asked for again with the same Idempotency-Key, encrypted under what
 -- only the asker has.
 CREATE TABLE idempotent_answers (

@@ -3,13 +3,11 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Authenticator;
 use super::sync::StoreState;
-use crate::domain::PublicId;
-use crate::store::{Result, Store};
+use crate::store::Store;
 
 /// How often MACs are written: who restarts the gateway loses those of a second at most.
 const MACS: Duration = Duration::from_secs(1);
@@ -59,15 +57,9 @@ async fn flush_macs(auth: &Authenticator, store: &dyn Store) {
 async fn flush_uses(auth: &Authenticator, store: &dyn Store) {
     let uses = auth.sync.table.take_uses();
     for batch in uses.chunks(BATCH) {
-        if let Err(error) = record(batch, store).await {
+        if let Err(error) = store.record_last_use(batch).await {
             tracing::warn!(%error, "the last uses of secrets could not be written yet");
             auth.sync.table.put_back_uses(batch);
         }
     }
-}
-
-async fn record(uses: &[(PublicId, i64)], store: &dyn Store) -> Result<()> {
-    let at = |(id, at_ms): &(PublicId, i64)| Some((*id, Timestamp::from_millisecond(*at_ms).ok()?));
-    let uses: Vec<_> = uses.iter().filter_map(at).collect();
-    store.record_last_use(&uses).await
 }

@@ -8,15 +8,18 @@
 mod family;
 
 use std::collections::HashSet;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::HeaderValue;
 use jiff::Timestamp;
 
 use crate::domain::{
-    Catalogue, Environment, Key, KeyId, Limit, Owner, OwnerId, PublicId, ScopeSet, Secret,
+    Catalogue, Environment, Key, KeyId, LastUse, Limit, Owner, OwnerId, PublicId, RotationDue,
+    ScopeSet, Secret,
 };
 use crate::key::hash::Digest;
 use crate::limit::KeyCounters;
@@ -45,6 +48,10 @@ pub struct KeyPolicy {
     pub per_key: Vec<Limit>,
     /// Whether test keys count.
     pub test_keys_count: bool,
+    /// How long a rotation that a schedule asks for may be claimed.
+    pub rotation_grace: Duration,
+    /// Whether a key stops when that is over.
+    pub enforce_rotation: bool,
 }
 
 /// An end by the wall clock that stays reached once it was seen: a clock that jumps back revives
@@ -53,6 +60,23 @@ pub struct KeyPolicy {
 pub struct Expiry {
     at_ms: Option<i64>,
     seen: AtomicBool,
+}
+
+/// What a key's schedule asks for: see [`RotationDue`].
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    due: Expiry,
+    ends: Expiry,
+    enforced: bool,
+}
+
+/// Until when a client should have a new secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RotateBy {
+    /// In milliseconds since the Unix epoch.
+    pub ends_ms: i64,
+    /// Whether the secret works no more from then on.
+    pub stops: bool,
 }
 
 /// When a secret ends, be its key as it may.
@@ -97,6 +121,10 @@ pub struct KeyRecord {
     pub owner: Arc<OwnerEntry>,
     /// When it ends by itself.
     pub expiry: Expiry,
+    /// What its schedule asks for, where it has one.
+    pub rotation: Option<Rotation>,
+    /// When its newest secret was made.
+    newest_made: Option<Timestamp>,
     /// Its scopes over the catalogue.
     pub scopes: ScopeSet,
     /// Whether its requests are counted at all.
@@ -148,7 +176,9 @@ pub struct SecretEntry {
     read_at_ms: u64,
     read_minute: i64,
     refresh_asked: AtomicBool,
+    /// Written with `used_from` held, so that the two are of one use.
     used_minute: AtomicI64,
+    used_from: Mutex<Option<Ipv6Addr>>,
     flushed_minute: AtomicI64,
 }
 
@@ -196,6 +226,32 @@ impl Clone for Expiry {
     }
 }
 
+impl Rotation {
+    fn of(key: &Key, newest_made: Option<Timestamp>, policy: &KeyPolicy) -> Option<Self> {
+        let asked = RotationDue::of(key, newest_made?, policy.rotation_grace)?;
+        let expiry = |at: Timestamp| Expiry::new(Some(at.as_millisecond()));
+        let (due, ends) = (expiry(asked.due_at), expiry(asked.ends_at));
+        Some(Self { due, ends, enforced: policy.enforce_rotation })
+    }
+
+    /// Whether the key has stopped for want of a new secret.
+    pub fn has_stopped(&self, wall_ms: i64) -> bool {
+        self.enforced && self.ends.is_over(wall_ms)
+    }
+
+    /// Until when a new secret is to be claimed, once it is asked for.
+    pub fn asks(&self, wall_ms: i64) -> Option<RotateBy> {
+        let ends_ms = self.ends.at_ms().filter(|_| self.due.is_over(wall_ms))?;
+        Some(RotateBy { ends_ms, stops: self.enforced })
+    }
+
+    /// The same moments read again are reached if they were before.
+    fn remember(&self, before: &Self) {
+        self.due.remember(&before.due);
+        self.ends.remember(&before.ends);
+    }
+}
+
 impl SecretEnd {
     fn of(secret: &Secret) -> Self {
         Self {
@@ -221,6 +277,7 @@ impl KeyRecord {
     fn compile(
         key: Key,
         secrets: Vec<(PublicId, SecretEnd)>,
+        newest_made: Option<Timestamp>,
         owner: Arc<OwnerEntry>,
         policy: &KeyPolicy,
         epoch: u64,
@@ -228,6 +285,8 @@ impl KeyRecord {
         let limits = if key.limits.is_empty() { &policy.per_key } else { &key.limits };
         Self {
             expiry: Expiry::new(key.expires_at.map(Timestamp::as_millisecond)),
+            rotation: Rotation::of(&key, newest_made, policy),
+            newest_made,
             scopes: policy.catalogue.granted(&key.scopes),
             counted: key.environment == Environment::Live || policy.test_keys_count,
             limits: limits.clone(),
@@ -243,6 +302,9 @@ impl KeyRecord {
     /// Takes over which ends were reached.
     fn remember(&self, before: &Self) {
         self.expiry.remember(&before.expiry);
+        if let (Some(rotation), Some(before)) = (&self.rotation, &before.rotation) {
+            rotation.remember(before);
+        }
         for (id, end) in &self.secrets {
             if let Some(before) = before.end_of(*id) {
                 end.expiry.remember(&before.expiry);
@@ -328,6 +390,7 @@ impl KeyEntry {
         let fresh = KeyRecord::compile(
             record.key.clone(),
             record.secrets.clone(),
+            record.newest_made,
             Arc::clone(&record.owner),
             policy,
             record.epoch,
@@ -370,12 +433,41 @@ impl SecretEntry {
         self.used_minute.load(Ordering::Relaxed).max(self.read_minute)
     }
 
-    /// Notes a use, to the minute. The line is written once a minute, not by every request.
-    pub fn used(&self, wall_ms: i64) {
+    /// Notes a use, to the minute, and from where the first of that minute came. The line is written
+    /// once a minute, not by every request.
+    ///
+    /// Nobody waits: where another is just writing or reading it, this use is left to the next one.
+    pub fn used(&self, wall_ms: i64, client: IpAddr) {
         let minute = wall_ms / 60_000;
-        if self.used_minute.load(Ordering::Relaxed) != minute {
+        if self.used_minute.load(Ordering::Relaxed) != minute
+            && let Ok(mut from) = self.used_from.try_lock()
+        {
+            *from = Some(match client {
+                IpAddr::V4(address) => address.to_ipv6_mapped(),
+                IpAddr::V6(address) => address,
+            });
             self.used_minute.store(minute, Ordering::Relaxed);
         }
+    }
+
+    fn used_from(&self) -> Option<Ipv6Addr> {
+        *self.used_from.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last use, where it was not taken before.
+    fn take_use(&self) -> Option<LastUse> {
+        let known = self.used_minute.load(Ordering::Relaxed);
+        if self.flushed_minute.load(Ordering::Relaxed) == known {
+            return None;
+        }
+        let from = self.used_from.lock().unwrap_or_else(PoisonError::into_inner);
+        let minute = self.used_minute.load(Ordering::Relaxed);
+        self.flushed_minute.store(minute, Ordering::Relaxed);
+        Some(LastUse {
+            secret: self.id,
+            at: Timestamp::from_millisecond(minute * 60_000).ok()?,
+            from: from.map(|address| IpAddr::V6(address).to_canonical()),
+        })
     }
 }
 
@@ -445,9 +537,11 @@ impl KeyTable {
         let secrets: Vec<(PublicId, SecretEnd)> =
             loaded.key.secrets.iter().map(|secret| (secret.id, SecretEnd::of(secret))).collect();
         self.add_existing(secrets.iter().map(|(id, _)| *id));
+        let newest_made = loaded.key.newest_secret().map(|secret| secret.created_at);
         let record = Arc::new(KeyRecord::compile(
             loaded.key.key,
             secrets,
+            newest_made,
             owner,
             policy,
             self.epoch.load(Ordering::Acquire),
@@ -503,6 +597,7 @@ impl KeyTable {
         let used = before.as_ref().map_or(0, |before| before.used_minute.load(Ordering::Relaxed));
         let flushed =
             before.as_ref().map_or(0, |before| before.flushed_minute.load(Ordering::Relaxed));
+        let used_from = before.as_ref().and_then(|before| before.used_from());
         let entry = SecretEntry {
             end: SecretEnd::of(&secret),
             id: secret.id,
@@ -515,6 +610,7 @@ impl KeyTable {
             read_minute: now.wall_ms / 60_000,
             refresh_asked: AtomicBool::new(false),
             used_minute: AtomicI64::new(used),
+            used_from: Mutex::new(used_from),
             flushed_minute: AtomicI64::new(flushed),
         };
         if let Some(before) = before {
@@ -589,22 +685,15 @@ impl KeyTable {
         doubts_family(Some(key), self.epoch.load(Ordering::Acquire))
     }
 
-    /// Uses since the last call: the secret and the minute in milliseconds since the epoch.
-    pub(super) fn take_uses(&self) -> Vec<(PublicId, i64)> {
-        let mut uses = Vec::new();
-        for (id, secret) in &self.secrets.pin() {
-            let minute = secret.used_minute.load(Ordering::Relaxed);
-            if secret.flushed_minute.swap(minute, Ordering::Relaxed) != minute {
-                uses.push((*id, minute * 60_000));
-            }
-        }
-        uses
+    /// Uses since the last call.
+    pub(super) fn take_uses(&self) -> Vec<LastUse> {
+        self.secrets.pin().values().filter_map(|secret| secret.take_use()).collect()
     }
 
     /// Uses that could not be written are taken by the next call again.
-    pub(super) fn put_back_uses(&self, uses: &[(PublicId, i64)]) {
-        for (id, _) in uses {
-            if let Some(secret) = self.secret(*id) {
+    pub(super) fn put_back_uses(&self, uses: &[LastUse]) {
+        for used in uses {
+            if let Some(secret) = self.secret(used.secret) {
                 secret.flushed_minute.store(0, Ordering::Relaxed);
             }
         }

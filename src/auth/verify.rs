@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 use super::cache_mac::CacheMacs;
 use super::pool::{Argon2Pool, PoolError};
 use super::sync::{Found, StoreState, Sync};
-use super::table::{KeyEntry, KeyPolicy, KeyRecord, Moment, SecretEnd, SecretEntry};
+use super::table::{KeyEntry, KeyPolicy, KeyRecord, Moment, RotateBy, SecretEnd, SecretEntry};
 use crate::domain::{Limit, PublicId, Reason, Refusal};
 use crate::key::SecretFormat;
 use crate::key::hash::{Digest, DigestKey};
@@ -88,6 +88,23 @@ impl Verified {
         permitted(self.key(), &record, &self.secret.end, now)?;
         Ok(record)
     }
+
+    /// Until when its client should have a new secret: the end of this one's grace, or what the key's
+    /// schedule asks for once it is due. `wall_ms` is asked for only where there is a schedule.
+    pub fn rotate_by(&self, policy: &KeyPolicy, wall_ms: impl FnOnce() -> i64) -> Option<RotateBy> {
+        let grace = self.secret.end.expiry.at_ms();
+        let grace = grace.map(|ends_ms| RotateBy { ends_ms, stops: true });
+        let record = self.key().record(policy);
+        let Some(rotation) = &record.rotation else { return grace };
+        let asked = rotation.asks(wall_ms());
+        match (grace, asked) {
+            (Some(grace), Some(asked)) if asked.stops && asked.ends_ms < grace.ends_ms => {
+                Some(asked)
+            }
+            (Some(grace), _) => Some(grace),
+            (None, asked) => asked,
+        }
+    }
 }
 
 /// Whether a request under way by that secret of a key may go on; if not, what the next one would be
@@ -130,6 +147,9 @@ fn alive(key: &KeyEntry, record: &KeyRecord, now: Moment) -> Result<(), Reason> 
         return Err(Reason::RevokedKey);
     }
     if record.expiry.is_over(now.wall_ms) {
+        return Err(Reason::ExpiredKey);
+    }
+    if record.rotation.as_ref().is_some_and(|rotation| rotation.has_stopped(now.wall_ms)) {
         return Err(Reason::ExpiredKey);
     }
     if record.key.disabled {

@@ -2,16 +2,16 @@
 //!
 //! The shape is the contract's (section 1, "JSON output"). No secret can be in it.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use jiff::Timestamp;
 use serde::Serialize;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::config::Keys;
+use crate::domain::rotation::later;
 use crate::domain::{
     AddressRange, Environment, KeyId, KeyStatus, KeyWithSecrets, Limit, Millionths, OwnerId,
-    PublicId, Secret, SecretStatus,
+    PublicId, RotationDue, Secret, SecretStatus,
 };
 
 /// A key at a moment. Times are RFC 3339 in UTC, money decimal strings.
@@ -68,6 +68,9 @@ pub struct SecretView<'a> {
     pub last_used_at: Option<Timestamp>,
     /// Active, grace, expired or revoked.
     pub status: SecretStatus,
+    /// From where it was last used: shown to people, and by `key show` beside the object.
+    #[serde(skip)]
+    pub last_used_from: Option<IpAddr>,
 }
 
 /// When a key's newest live secret is to be replaced.
@@ -118,6 +121,7 @@ impl<'a> SecretView<'a> {
             expires_at: secret.expires_at,
             last_used_at: secret.last_used_at,
             status: secret.status(now),
+            last_used_from: secret.last_used_from,
         }
     }
 }
@@ -125,19 +129,20 @@ impl<'a> SecretView<'a> {
 impl RotationView {
     fn new(held: &KeyWithSecrets, policy: &Keys, now: Timestamp) -> Self {
         let interval_days = held.key.rotation_interval_days;
-        let interval = interval_days
-            .map_or(policy.rotate_after, |days| Duration::from_hours(24 * u64::from(days)));
-        let live = held.secrets.iter().filter(|secret| secret.is_live(now));
-        let newest = live.map(|secret| secret.created_at).max();
-        let due_at = newest.and_then(|made| made.checked_add(interval).ok());
-        let grace = interval_days.map_or(Duration::ZERO, |_| policy.rotation_grace);
-        let late_at = due_at.and_then(|due| due.checked_add(grace).ok());
-        Self { interval_days, due_at, overdue: late_at.is_some_and(|late| late <= now) }
+        if let Some(RotationDue { due_at, ends_at }) = held.rotation_due(policy.rotation_grace, now)
+        {
+            return Self { interval_days, due_at: Some(due_at), overdue: ends_at <= now };
+        }
+        let newest = held.newest_secret().filter(|secret| secret.is_live(now));
+        let due_at = newest.map(|secret| later(secret.created_at, policy.rotate_after));
+        Self { interval_days, due_at, overdue: due_at.is_some_and(|due| due <= now) }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::domain::Key;
     use crate::key::SecretFormat;
@@ -157,6 +162,7 @@ mod tests {
             headers: Vec::new(),
             rotation_grace: Duration::from_hours(7 * 24),
             rotate_after: Duration::from_hours(90 * 24),
+            enforce_rotation: false,
             max_depth: 4,
             max_children: 1000,
             argon2: Argon2Strength::default(),

@@ -85,6 +85,27 @@ impl Budget {
     }
 }
 
+/// `--rotate-every`: `never`, or whole days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Interval(pub(crate) Option<u32>);
+
+impl FromStr for Interval {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "never" {
+            return Ok(Self(None));
+        }
+        let seconds = units::parse_duration(text).map(|length| length.as_secs());
+        match seconds {
+            Ok(seconds) if seconds > 0 && seconds.is_multiple_of(86_400) => {
+                Ok(Self(Some(u32::try_from(seconds / 86_400).unwrap_or(u32::MAX))))
+            }
+            _ => Err("say `never` or whole days like `90d`".to_owned()),
+        }
+    }
+}
+
 /// `--meta NAME=VALUE`.
 pub(crate) fn note(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -121,6 +142,16 @@ mod tests {
             ["", "soon", "90", "2027-02-30", "2027-1-31", "2027-01-31T12:00:00", "20270131"]
         {
             assert!(wrong.parse::<Expiry>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_interval_is_never_or_whole_days() {
+        assert_eq!("never".parse(), Ok(Interval(None)));
+        assert_eq!("90d".parse(), Ok(Interval(Some(90))));
+        assert_eq!("48h".parse(), Ok(Interval(Some(2))));
+        for wrong in ["", "0d", "90", "36h", "soon", "1500ms"] {
+            assert!(wrong.parse::<Interval>().is_err(), "{wrong}");
         }
     }
 

@@ -48,10 +48,18 @@ pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
         errors: errors(root.table("errors"), complaints),
         access_log: access_log(root.table("access_log"), complaints),
         webhooks: webhooks::check(root.table("webhooks"), complaints),
+        rotation_claim: rotation_claim(root.table("self_service")),
+        unusual_usage: root.table("alerts").bool("unusual_usage"),
         scopes,
         upstreams,
         identity_prefix,
     }
+}
+
+/// The self-service call that rotates the calling key.
+fn rotation_claim(self_service: &Table) -> Option<String> {
+    let prefix = self_service.text("prefix").text;
+    self_service.bool("enabled").then(|| format!("{prefix}/api-keys/rotate"))
 }
 
 fn server(server: &Table, complaints: &mut Complaints<'_>) -> Server {

@@ -6,7 +6,7 @@
 mod services;
 mod traffic;
 
-use services::{SELF_SERVICE, TELEMETRY, WEBHOOKS};
+use services::{ALERTS, SELF_SERVICE, TELEMETRY, WEBHOOKS};
 use traffic::{ERROR, IDENTITY, ROUTE, SCOPE, UPSTREAM};
 
 use super::shape::Kind::{
@@ -78,6 +78,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     Setting::section("access_log", ACCESS_LOG, "One line of JSON a request."),
     Setting::section("telemetry", TELEMETRY, "Traces."),
+    Setting::section("alerts", ALERTS, "Events that must be asked for."),
     Setting::section("webhooks", WEBHOOKS, "Events sent to the operator's own services."),
 ];
 
@@ -306,7 +307,8 @@ const KEYS: &[Setting] = &[
         "rotation_grace",
         One(ANY_DURATION),
         r#""7d""#,
-        "How long a rotated secret goes on working, unless the command says otherwise.",
+        "How long a rotated secret goes on working, unless the command says otherwise; and how long a \
+         rotation that a key's schedule asks for may be claimed before it is overdue.",
     ),
     Setting::default(
         "rotate_after",
@@ -318,9 +320,9 @@ const KEYS: &[Setting] = &[
         "enforce_rotation",
         One(Bool),
         "false",
-        "Whether a key stops when its rotation is overdue.",
-    )
-    .later(),
+        "Whether a key with a schedule (`key update --rotate-every`) stops when its rotation is \
+         overdue, until it is rotated by command.",
+    ),
     Setting::default(
         "max_depth",
         One(Integer { least: 0, most: 15 }),

@@ -48,6 +48,10 @@ pub struct Config {
     pub access_log: AccessLog,
     /// `[webhooks]`.
     pub webhooks: Webhooks,
+    /// Where a key claims a new secret of its own, where the self-service API is on: a path.
+    pub rotation_claim: Option<String>,
+    /// `alerts.unusual_usage`: whether unusual use of a key is told of.
+    pub unusual_usage: bool,
 }
 
 /// `[server]`.
@@ -197,6 +201,8 @@ pub struct Keys {
     pub rotation_grace: Duration,
     /// The age from which a secret is shown as due for rotation.
     pub rotate_after: Duration,
+    /// Whether a key with a schedule stops when its rotation is overdue.
+    pub enforce_rotation: bool,
     /// Generations below a key that has no parent; 0: no key has children.
     pub max_depth: u32,
     /// Living keys under one, over all generations.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -86,6 +87,8 @@ pub struct Key {
     pub metadata: BTreeMap<String, String>,
     /// Every how many days a new secret is due; `None`: no schedule.
     pub rotation_interval_days: Option<u32>,
+    /// When that schedule was set, where that was after the key was made: nothing is due before.
+    pub rotation_due_from: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -139,6 +142,7 @@ impl Key {
             revoke_reason: None,
             metadata: BTreeMap::new(),
             rotation_interval_days: None,
+            rotation_due_from: None,
             created_at: now,
         }
     }
@@ -176,6 +180,19 @@ pub struct Secret {
     pub revoked_at: Option<Timestamp>,
     /// When it was last used, to the minute.
     pub last_used_at: Option<Timestamp>,
+    /// From where that was.
+    pub last_used_from: Option<IpAddr>,
+}
+
+/// That a secret was used: when, to the minute, and from where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastUse {
+    /// Which.
+    pub secret: PublicId,
+    /// When.
+    pub at: Timestamp,
+    /// The address of a client that used it then, where it is known.
+    pub from: Option<IpAddr>,
 }
 
 impl fmt::Debug for Secret {
@@ -222,6 +239,7 @@ impl Secret {
             expires_at: None,
             revoked_at: None,
             last_used_at: None,
+            last_used_from: None,
         }
     }
 

@@ -16,6 +16,7 @@ pub mod month;
 pub mod net;
 pub mod owner;
 pub mod refusal;
+pub mod rotation;
 pub mod scope;
 pub mod usage;
 pub mod webhook;
@@ -30,12 +31,13 @@ pub use id::{
     AuditId, DeliveryId, EventId, HookId, InstanceId, JournalId, KeyId, OwnerId, PublicId,
 };
 pub use instance::{Instance, InstanceStatus, SeenInstance};
-pub use key::{Environment, Key, KeyStatus, KeyWithSecrets, Secret, SecretStatus};
+pub use key::{Environment, Key, KeyStatus, KeyWithSecrets, LastUse, Secret, SecretStatus};
 pub use money::Millionths;
 pub use month::Month;
 pub use net::AddressRange;
 pub use owner::Owner;
 pub use refusal::{Reason, Refusal};
+pub use rotation::RotationDue;
 pub use scope::{Catalogue, ScopeSet};
 pub use usage::{LeaseId, Used};
 pub use webhook::{EventPattern, WebhookUrl, WebhookUrlError};

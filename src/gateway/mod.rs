@@ -45,6 +45,7 @@ use crate::proxy::listener::Listener;
 use crate::proxy::plan::Plan;
 use crate::proxy::probe::Probers;
 use crate::proxy::worker::{self, Order, Shared};
+use crate::rotation::{Terms, keep_time};
 use crate::spend::{Keeper, Now};
 use crate::store::{self, Store, StoreError};
 use crate::telemetry::access::AccessLog;
@@ -379,11 +380,18 @@ fn start_background(
     store: Arc<dyn Store>,
 ) -> Vec<AbortHandle> {
     let follow = tokio::spawn(synchroniser.run());
+    let remind = tokio::spawn(remind(Arc::clone(shared), Arc::clone(&store)));
     let shared = Arc::clone(shared);
     let flush = tokio::spawn(async move { keep_flushing(&shared.auth, &*store).await });
     let redis = redis.map(|redis| tokio::spawn(redis.run()));
     let keep = tokio::spawn(keeper.run());
-    [follow, flush, keep].into_iter().chain(redis).map(|task| task.abort_handle()).collect()
+    [follow, flush, keep, remind].into_iter().chain(redis).map(|task| task.abort_handle()).collect()
+}
+
+/// Tells what goes by the clock, as the configuration in force says.
+async fn remind(shared: Arc<Shared>, store: Arc<dyn Store>) {
+    let terms = || Terms::of(&shared.plan.load().config);
+    keep_time(&*store, &shared.auth.sync.clock, terms).await;
 }
 
 fn start_workers(

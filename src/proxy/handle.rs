@@ -69,7 +69,7 @@ pub async fn handle(
         let mut permit = authorize::admit(authorized, route, worker.books(), now).await?;
         meter.counted(permit.standing());
         meter.pays(permit.take_payment());
-        verified.secret.used(now.wall_ms);
+        verified.secret.used(now.wall_ms, client);
         (permit, credential.held_in)
     };
     // 9: forward. 10, the answer's own headers, are the frame's to add, to refusals too.

@@ -22,7 +22,7 @@ use super::route::Route;
 use super::upstream::TargetPool;
 use super::worker::Worker;
 use crate::auth::Verified;
-use crate::auth::table::KeyRecord;
+use crate::auth::table::{KeyRecord, RotateBy};
 use crate::domain::{Key, Millionths, Reason};
 use crate::limit::Standing;
 use crate::spend::{CostError, Reservation};
@@ -47,8 +47,7 @@ pub struct Meter {
     route: Option<usize>,
     status: Option<u16>,
     reason: Option<Reason>,
-    /// The end of the secret's grace, where it is in one: milliseconds since the epoch.
-    grace_ends_ms: Option<i64>,
+    rotate_by: Option<RotateBy>,
     standing: Option<Standing>,
     payment: Option<Reservation>,
     readable: Option<Box<Readable>>,
@@ -84,7 +83,7 @@ impl Meter {
             route: None,
             status: None,
             reason: None,
-            grace_ends_ms: None,
+            rotate_by: None,
             standing: None,
             payment: None,
             readable: None,
@@ -107,7 +106,8 @@ impl Meter {
     pub fn verified(&mut self, verified: &Verified) {
         let (key, secret) = (Arc::clone(verified.key()), verified.secret.id);
         self.connection.held_by(Holder { key, secret });
-        self.grace_ends_ms = verified.secret.end.expiry.at_ms();
+        let policy = &self.adopted.plan.policy;
+        self.rotate_by = verified.rotate_by(policy, || self.worker.now().wall_ms);
     }
 
     /// Takes its place in the usage journal; without one it must not be forwarded.
@@ -175,8 +175,8 @@ impl Meter {
             let now_ms = self.worker.now().wall_ms;
             respond::rate_limit_headers(headers, limit, remaining, reset_in_ms, now_ms);
         }
-        if let Some(ends_ms) = self.grace_ends_ms {
-            respond::grace_headers(headers, ends_ms);
+        if let Some(rotate_by) = self.rotate_by {
+            respond::rotation_headers(headers, rotate_by);
         }
     }
 

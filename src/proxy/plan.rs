@@ -103,6 +103,8 @@ impl Plan {
             catalogue: config.scopes.clone(),
             per_key: config.limits.per_key.clone(),
             test_keys_count: config.limits.test_keys_count,
+            rotation_grace: config.keys.rotation_grace,
+            enforce_rotation: config.keys.enforce_rotation,
         };
         let rules = Rules {
             ttl: config.cache.ttl,

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::body::Outgoing;
+use crate::auth::table::RotateBy;
 use crate::config::ErrorOverride;
 use crate::domain::{Limit, Reason, Refusal};
 
@@ -17,9 +18,9 @@ use crate::domain::{Limit, Reason, Refusal};
 const RETRY_OVERLOADED: u64 = 1;
 const RETRY_STORE: u64 = 5;
 
-/// The end of a secret's grace, in RFC 3339.
+/// Until when there should be a new secret, in RFC 3339.
 const ROTATE_BY: HeaderName = HeaderName::from_static("x-api-key-rotate-by");
-/// The same as an HTTP date (RFC 8594).
+/// When the secret stops, as an HTTP date (RFC 8594).
 const SUNSET: HeaderName = HeaderName::from_static("sunset");
 /// `X-RateLimit-Limit` and its two companions, as the documents name them.
 const X_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -190,12 +191,13 @@ pub fn rate_limit_headers(
     insert_text(headers, POLICY, policy);
 }
 
-/// Tells a client whose secret was rotated away until when it still works: `ends_ms`, in
-/// milliseconds since the Unix epoch.
-pub fn grace_headers(headers: &mut HeaderMap, ends_ms: i64) {
+/// Tells a client until when it should have a new secret, and where its own stops then, that too.
+pub fn rotation_headers(headers: &mut HeaderMap, RotateBy { ends_ms, stops }: RotateBy) {
     let Ok(ends) = Timestamp::from_millisecond(ends_ms) else { return };
     insert_text(headers, ROTATE_BY, ends.to_string());
-    insert_text(headers, SUNSET, httpdate::fmt_http_date(ends.into()));
+    if stops {
+        insert_text(headers, SUNSET, httpdate::fmt_http_date(ends.into()));
+    }
 }
 
 fn insert_text(headers: &mut HeaderMap, name: HeaderName, text: String) {

@@ -3,9 +3,11 @@
 //! Pages are cut by id, newest first, so that a page costs the same however far down it is and rows
 //! made since shift nothing.
 
+use std::time::Duration;
+
 use sqlx::{Database, Encode, QueryBuilder, Type};
 
-use super::{KeyFilter, Page, PageRequest};
+use super::{KeyFilter, Overdue, Page, PageRequest};
 use crate::domain::KeyStatus;
 
 /// The text above every id there can be: where the first page begins.
@@ -74,7 +76,36 @@ pub(super) fn push_page<'q, DB>(
         );
         query.push_bind(since.as_millisecond()).push(")");
     }
+    if let Some(overdue) = &filter.overdue {
+        push_overdue(query, overdue);
+    }
     query.push(" ORDER BY k.id DESC LIMIT ").push_bind(asked(page)).push(") ");
+}
+
+/// What `RotationView` says, as a condition.
+fn push_overdue<'q, DB>(query: &mut QueryBuilder<DB>, overdue: &Overdue)
+where
+    DB: Database,
+    i64: Encode<'q, DB> + Type<DB>,
+{
+    let ms = |length: Duration| i64::try_from(length.as_millis()).unwrap_or(i64::MAX / 4);
+    let now = overdue.now.as_millisecond();
+    query.push(" AND (SELECT CASE WHEN k.rotation_interval_days IS NULL THEN n.created_at + ");
+    query.push_bind(ms(overdue.rotate_after));
+    query.push(" WHEN n.created_at + k.rotation_interval_days * 86400000 < ");
+    query.push("coalesce(k.rotation_due_at, 0) THEN k.rotation_due_at + ");
+    query.push_bind(ms(overdue.grace));
+    query.push(" ELSE n.created_at + k.rotation_interval_days * 86400000 + ");
+    query.push_bind(ms(overdue.grace));
+    query.push(
+        " END FROM secrets n WHERE n.key_id = k.id AND n.revoked_at IS NULL \
+         AND (n.expires_at IS NULL OR n.expires_at > ",
+    );
+    query.push_bind(now);
+    query.push(
+        ") ORDER BY n.expires_at IS NULL DESC, n.expires_at DESC, n.created_at DESC LIMIT 1) <= ",
+    );
+    query.push_bind(now);
 }
 
 /// What `Key::status` says, as a condition.

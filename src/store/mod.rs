@@ -19,10 +19,12 @@ pub mod migrate;
 pub mod outbox;
 pub mod postgres;
 mod rows;
+pub mod schedule;
 pub mod sqlite;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -31,7 +33,7 @@ use thiserror::Error;
 use crate::config::StoreLocation;
 use crate::domain::{
     Act, AddressRange, Environment, Instance, InstanceId, Key, KeyId, KeyStatus, KeyWithSecrets,
-    Limit, Millionths, Owner, OwnerId, PublicId, Secret, SeenInstance,
+    LastUse, Limit, Millionths, Owner, OwnerId, PublicId, Secret, SeenInstance,
 };
 
 pub use audit::{AuditFilter, AuditLog};
@@ -45,6 +47,7 @@ pub use leases::{Grant, LeaseAsk, Leases, Spending};
 pub use migrate::{SchemaStatus, prepare};
 pub use outbox::Outbox;
 pub use postgres::PostgresStore;
+pub use schedule::Schedule;
 pub use sqlite::SqliteStore;
 
 /// Opens the store that the configuration names.
@@ -121,6 +124,19 @@ pub struct KeyFilter {
     pub ancestor: Option<KeyId>,
     /// Of this environment.
     pub environment: Option<Environment>,
+    /// Whose rotation is overdue.
+    pub overdue: Option<Overdue>,
+}
+
+/// What makes a rotation overdue: as [`crate::auth::view::RotationView`] has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// When.
+    pub now: Timestamp,
+    /// How long a rotation that a schedule asks for may be claimed.
+    pub grace: Duration,
+    /// The age at which the newest secret of a key without a schedule is overdue.
+    pub rotate_after: Duration,
 }
 
 /// What of a key is changed in place; a field that is `None` stays as it is.
@@ -213,6 +229,7 @@ pub trait Store:
     + HookBook
     + Leases
     + Outbox
+    + Schedule
     + Send
     + Sync
     + 'static
@@ -294,9 +311,9 @@ pub trait Store:
     /// Keeps MACs of confirmed secrets, each unless the secret's hash has become another one; tells
     /// the change feed nothing.
     async fn record_macs(&self, macs: &[ConfirmedMac]) -> Result<()>;
-    /// Notes when secrets were last used; never moves a time back, and tells the change feed
-    /// nothing.
-    async fn record_last_use(&self, uses: &[(PublicId, Timestamp)]) -> Result<()>;
+    /// Notes when secrets were last used, and from where; never moves a time back, and tells the
+    /// change feed nothing.
+    async fn record_last_use(&self, uses: &[LastUse]) -> Result<()>;
 
     /// Writes down what a running instance says of itself, and when, by the database's clock; how
     /// many others it has heard of lately. Waits for no writer and for no disk, and tells the change

@@ -11,7 +11,9 @@ use serde::Serialize;
 use sqlx::FromRow;
 
 use super::{ConfirmedMac, Loaded, Result, StoreError};
-use crate::domain::{Key, KeyId, KeyWithSecrets, Millionths, Owner, OwnerId, PublicId, Secret};
+use crate::domain::{
+    Key, KeyId, KeyWithSecrets, LastUse, Millionths, Owner, OwnerId, PublicId, Secret,
+};
 
 /// What is selected of an owner.
 macro_rules! owner_columns {
@@ -30,11 +32,12 @@ macro_rules! select_keys {
             $crate::store::rows::owner_columns!(),
             ", k.id, k.name, k.parent_id, k.environment, k.scopes, k.limits, k.allowed_ips, \
              k.monthly_budget, k.expires_at, k.disabled, k.revoked_at, k.revoke_reason, \
-             k.metadata, k.rotation_interval_days, k.created_at, s.id AS secret_id, \
+             k.metadata, k.rotation_interval_days, k.rotation_due_at, k.created_at, s.id AS secret_id, \
              s.hint AS secret_hint, s.phc AS secret_phc, \
              s.cache_mac AS secret_cache_mac, s.created_at AS secret_created_at, \
              s.expires_at AS secret_expires_at, s.revoked_at AS secret_revoked_at, \
-             s.last_used_at AS secret_last_used_at FROM ",
+             s.last_used_at AS secret_last_used_at, \
+             s.last_used_address AS secret_last_used_address FROM ",
             $from,
             " JOIN owners o ON o.id = k.owner_id LEFT JOIN secrets s ON s.key_id = k.id ",
             $rest,
@@ -81,6 +84,7 @@ pub(super) struct KeyRow {
     revoke_reason: Option<String>,
     metadata: String,
     rotation_interval_days: Option<i64>,
+    rotation_due_at: Option<i64>,
     created_at: i64,
 }
 
@@ -103,6 +107,8 @@ struct SecretRow {
     revoked_at: Option<i64>,
     #[sqlx(rename = "secret_last_used_at")]
     last_used_at: Option<i64>,
+    #[sqlx(rename = "secret_last_used_address")]
+    last_used_address: Option<String>,
 }
 
 impl OwnerRow {
@@ -145,6 +151,7 @@ impl KeyRow {
                         .map_err(|error| row.corrupt("rotation_interval_days", error))
                 })
                 .transpose()?,
+            rotation_due_from: row.time_if("rotation_due_at", self.rotation_due_at)?,
             created_at: row.time("created_at", self.created_at)?,
             id: KeyId::from_text(self.id.as_str()),
             name: self.name,
@@ -175,6 +182,8 @@ impl SecretRow {
             expires_at: row.time_if("expires_at", self.expires_at)?,
             revoked_at: row.time_if("revoked_at", self.revoked_at)?,
             last_used_at: row.time_if("last_used_at", self.last_used_at)?,
+            // A note: one that nobody can read is none, and stops no key.
+            last_used_from: self.last_used_address.and_then(|address| address.parse().ok()),
         }))
     }
 }
@@ -268,11 +277,13 @@ pub(super) fn in_order(macs: &[ConfirmedMac]) -> Vec<&ConfirmedMac> {
 }
 
 /// Each secret's latest use, in the order of the ids, so that two writers meet in one order.
-pub(super) fn latest(uses: &[(PublicId, Timestamp)]) -> BTreeMap<PublicId, i64> {
+pub(super) fn latest(uses: &[LastUse]) -> BTreeMap<PublicId, LastUse> {
     let mut latest = BTreeMap::new();
-    for (id, at) in uses {
-        let at = at.as_millisecond();
-        latest.entry(*id).and_modify(|known: &mut i64| *known = at.max(*known)).or_insert(at);
+    for used in uses {
+        let known = latest.entry(used.secret).or_insert(*used);
+        if used.at > known.at {
+            *known = *used;
+        }
     }
     latest
 }

@@ -18,6 +18,7 @@ const LAYERS: &[&str] = &[
     "usage",
     "auth",
     "webhooks",
+    "rotation",
     "proxy",
     "admin",
     "gateway",

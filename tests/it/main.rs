@@ -18,6 +18,7 @@ mod proxy;
 mod raw;
 mod reload;
 mod restart;
+mod rotation;
 mod secrets;
 mod shared_limits;
 mod spend;

@@ -8,6 +8,7 @@ mod error;
 mod family;
 mod owners;
 mod rules;
+mod schedule;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +52,8 @@ pub struct NewKey {
     pub monthly_budget: Option<Millionths>,
     /// Notes.
     pub metadata: BTreeMap<String, String>,
+    /// Every how many days a new secret is due; `None`: no schedule.
+    pub rotation_interval_days: Option<u32>,
 }
 
 /// Scopes and bundles of them; the bundles are opened up when the key is written.
@@ -129,6 +132,7 @@ impl Mint<'_> {
     /// Makes a key with its first secret, which the caller hands on once and forgets.
     pub async fn create(&self, new: NewKey) -> Result<(KeyWithSecrets, Minted), MintError> {
         let now = self.clock.now();
+        rules::interval(new.rotation_interval_days)?;
         let line = match &new.parent {
             Some(parent) => Some(self.line_to_extend(parent).await?),
             None => None,
@@ -138,6 +142,7 @@ impl Mint<'_> {
             Some(line) => line.child(new.name.clone(), now),
             None => Key::new(new.name.clone(), default_owner, Environment::Live, now),
         };
+        key.rotation_interval_days = new.rotation_interval_days;
         self.place(&mut key, &new).await?;
         let wish = self.patch(&key, new.into()).await?;
         if let Some(line) = &line {

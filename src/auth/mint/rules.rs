@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::{Grants, MintError};
 use crate::config::Config;
 use crate::domain::key::MAX_NAME;
+use crate::domain::rotation::MAX_INTERVAL_DAYS;
 use crate::domain::{AddressRange, Limit, scope};
 use crate::key::SecretFormat;
 
@@ -84,6 +85,16 @@ pub(super) fn expiry(end: Option<Timestamp>, now: Timestamp) -> Result<(), MintE
             format!("the expiry {end} is in the past"),
             "to end a key now use `keygate key revoke`, or `key disable` to be able to undo it",
         )),
+        _ => Ok(()),
+    }
+}
+
+/// An interval between two rotations.
+pub(super) fn interval(days: Option<u32>) -> Result<(), MintError> {
+    match days {
+        Some(days) if !(1..=MAX_INTERVAL_DAYS).contains(&days) => Err(MintError::invalid(format!(
+            "a key is rotated every 1 to {MAX_INTERVAL_DAYS} days, not every {days}"
+        ))),
         _ => Ok(()),
     }
 }

@@ -144,7 +144,14 @@ mod tests {
             ("c:read".to_owned(), entry(&["b:*"])),
         ]);
         let catalogue = Catalogue::new(entries);
-        KeyPolicy { generation, catalogue, per_key: Vec::new(), test_keys_count: false }
+        KeyPolicy {
+            generation,
+            catalogue,
+            per_key: Vec::new(),
+            test_keys_count: false,
+            rotation_grace: std::time::Duration::ZERO,
+            enforce_rotation: false,
+        }
     }
 
     fn id(generation: usize) -> KeyId {

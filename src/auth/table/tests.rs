@@ -8,6 +8,8 @@ fn policy() -> KeyPolicy {
         catalogue: Catalogue::default(),
         per_key: Vec::new(),
         test_keys_count: false,
+        rotation_grace: Duration::ZERO,
+        enforce_rotation: false,
     }
 }
 
@@ -35,7 +37,7 @@ fn loaded(number: usize, phc: &str) -> Loaded {
 fn a_full_table_lets_go_of_what_was_used_least_recently_and_never_of_what_was_just_read() {
     let table = KeyTable::holding((0..4).map(|n| loaded(n, "a")), &policy(), at_minute(0));
     for number in [0, 2, 3] {
-        table.secret(public_id(number)).unwrap().used(60_000);
+        table.secret(public_id(number)).unwrap().used(60_000, [192, 0, 2, 1].into());
     }
     table.put(loaded(4, "a"), None, &policy(), at_minute(1));
     table.evict_beyond(4, &[public_id(4)]);
@@ -226,6 +228,113 @@ fn a_request_goes_on_until_its_key_its_secret_an_ancestor_or_its_owner_ends() {
         table.put_owner(&parent.owner);
     });
     assert_eq!(switched, Err(Reason::OwnerDisabled));
+}
+
+const DAY_MINUTES: i64 = 24 * 60;
+
+fn enforced() -> KeyPolicy {
+    let grace = Duration::from_hours(2 * 24);
+    KeyPolicy { enforce_rotation: true, rotation_grace: grace, ..policy() }
+}
+
+/// A key whose first secret is as old as the epoch and is rotated every ten days.
+fn scheduled(number: usize) -> Loaded {
+    let mut scheduled = loaded(number, "a");
+    scheduled.key.key.rotation_interval_days = Some(10);
+    scheduled
+}
+
+#[test]
+fn a_request_goes_on_until_an_enforced_rotation_is_over_and_again_once_there_is_a_new_secret() {
+    let table = KeyTable::holding([scheduled(0)], &enforced(), at_minute(0));
+    let key = Arc::clone(&table.secret(public_id(0)).unwrap().key);
+    let goes_on = |minute| may_go_on(&key, public_id(0), at_minute(minute));
+    assert_eq!(goes_on(12 * DAY_MINUTES - 1), Ok(()));
+    assert_eq!(goes_on(12 * DAY_MINUTES), Err(Reason::ExpiredKey));
+    assert_eq!(goes_on(0), Err(Reason::ExpiredKey), "a clock that jumps back revives nothing");
+    table.put(scheduled(0), None, &enforced(), at_minute(0));
+    assert_eq!(goes_on(0), Err(Reason::ExpiredKey), "nor does a fresh reading");
+    let mut rotated = scheduled(0);
+    let made = Timestamp::from_second(12 * 86_400).unwrap();
+    rotated.key.secrets.push(Secret::new(public_id(1), String::new(), "b".to_owned(), made));
+    rotated.key.secrets[0].expires_at = Timestamp::from_second(13 * 86_400).ok();
+    table.put(rotated, None, &enforced(), at_minute(0));
+    assert_eq!(goes_on(12 * DAY_MINUTES), Ok(()));
+    assert_eq!(goes_on(13 * DAY_MINUTES), Err(Reason::ExpiredKey));
+    assert_eq!(may_go_on(&key, public_id(1), at_minute(24 * DAY_MINUTES - 1)), Ok(()));
+    assert_eq!(may_go_on(&key, public_id(1), at_minute(24 * DAY_MINUTES)), Err(Reason::ExpiredKey));
+}
+
+#[test]
+fn a_key_whose_enforced_rotation_is_over_takes_its_children_along() {
+    let mut child = loaded(1, "a");
+    child.key.key.parent_id = Some(scheduled(0).key.key.id);
+    let table = KeyTable::holding([scheduled(0), child], &enforced(), at_minute(0));
+    let child = Arc::clone(&table.secret(public_id(1)).unwrap().key);
+    let goes_on = |minute| may_go_on(&child, public_id(1), at_minute(minute));
+    assert_eq!(goes_on(12 * DAY_MINUTES - 1), Ok(()));
+    assert_eq!(goes_on(12 * DAY_MINUTES), Err(Reason::RevokedKey));
+}
+
+#[test]
+fn an_enforced_rotation_stops_no_key_without_a_schedule_and_none_where_it_is_not_enforced() {
+    let mild = KeyPolicy { enforce_rotation: false, ..enforced() };
+    for (key, policy) in [(loaded(0, "a"), enforced()), (scheduled(0), mild)] {
+        let table = KeyTable::holding([key], &policy, at_minute(0));
+        let key = Arc::clone(&table.secret(public_id(0)).unwrap().key);
+        assert_eq!(may_go_on(&key, public_id(0), at_minute(10_000 * DAY_MINUTES)), Ok(()));
+    }
+}
+
+#[test]
+fn a_reload_puts_another_grace_in_force() {
+    let table = KeyTable::holding([scheduled(0)], &enforced(), at_minute(0));
+    let secret = table.secret(public_id(0)).unwrap();
+    let verified = super::super::Verified { secret };
+    let ends = |policy: &KeyPolicy, minute: i64| {
+        verified.rotate_by(policy, || minute * 60_000).map(|by| (by.ends_ms / 86_400_000, by.stops))
+    };
+    assert_eq!(ends(&enforced(), 10 * DAY_MINUTES - 1), None);
+    assert_eq!(ends(&enforced(), 10 * DAY_MINUTES), Some((12, true)));
+    let grace = Duration::from_hours(3 * 24);
+    let other = KeyPolicy { generation: 2, rotation_grace: grace, ..policy() };
+    assert_eq!(ends(&other, 10 * DAY_MINUTES), Some((13, false)));
+}
+
+#[test]
+fn the_address_of_a_minutes_first_use_is_noted_with_it_and_outlives_a_fresh_reading() {
+    let table = KeyTable::holding([loaded(0, "a")], &policy(), at_minute(0));
+    let note = |minute: i64, from: &str| {
+        table.secret(public_id(0)).unwrap().used(minute * 60_000, from.parse().unwrap());
+    };
+    let taken = || {
+        let uses = table.take_uses();
+        assert!(uses.iter().all(|used| used.secret == public_id(0)));
+        uses.into_iter().map(|used| (used.at.as_second() / 60, used.from.unwrap().to_string()))
+    };
+    assert_eq!(taken().count(), 0);
+    note(7, "192.0.2.1");
+    note(7, "192.0.2.2");
+    table.put(loaded(0, "a"), None, &policy(), at_minute(7));
+    assert_eq!(taken().collect::<Vec<_>>(), [(7, "192.0.2.1".to_owned())]);
+    assert_eq!(taken().count(), 0, "it was taken");
+    note(8, "2001:db8::1");
+    let uses = table.take_uses();
+    table.put_back_uses(&uses);
+    assert_eq!(taken().collect::<Vec<_>>(), [(8, "2001:db8::1".to_owned())]);
+}
+
+#[test]
+fn a_use_waits_for_nobody_and_the_next_one_makes_up_for_it() {
+    let table = KeyTable::holding([loaded(0, "a")], &policy(), at_minute(0));
+    let secret = table.secret(public_id(0)).unwrap();
+    let address: IpAddr = [192, 0, 2, 1].into();
+    let busy = secret.used_from.lock().unwrap();
+    secret.used(60_000, address);
+    drop(busy);
+    assert!(table.take_uses().is_empty());
+    secret.used(60_000, address);
+    assert_eq!(table.take_uses()[0].from, Some(address));
 }
 
 #[test]

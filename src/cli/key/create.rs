@@ -11,7 +11,7 @@ use crate::auth::view::KeyView;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::{Output, say};
 use crate::cli::session::Session;
-use crate::cli::typed::{self, Expiry};
+use crate::cli::typed::{self, Expiry, Interval};
 use crate::domain::{AddressRange, Environment, KeyWithSecrets, Limit, Millionths};
 use crate::key::format::Minted;
 
@@ -53,6 +53,9 @@ pub(crate) struct Create {
     /// A note; repeatable
     #[arg(long = "meta", value_name = "NAME=VALUE", value_parser = typed::note)]
     pub(crate) metadata: Vec<(String, String)>,
+    /// Every how many days a new secret is due: whole days like `90d`, or `never`
+    #[arg(long, value_name = "DAYS", default_value = "never")]
+    rotate_every: Interval,
     /// Say nothing beside the secret
     #[arg(long, short)]
     pub(crate) quiet: bool,
@@ -97,6 +100,7 @@ pub(crate) async fn create(session: &Session, new: Create) -> Result<(KeyWithSec
         expires_at: new.expires.map(|expiry| expiry.resolve(session.now())).transpose()?,
         monthly_budget: new.budget,
         metadata: notes(new.metadata)?,
+        rotation_interval_days: new.rotate_every.0,
     };
     Ok(session.mint().create(new).await?)
 }

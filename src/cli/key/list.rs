@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
+use jiff::Timestamp;
 
 use crate::auth::view::KeyView;
 use crate::cli::failure::Result;
@@ -11,9 +12,9 @@ use crate::cli::output::{self, Output, joined, table, time_or};
 use crate::cli::owner::{Paging, more};
 use crate::cli::session::Session;
 use crate::cli::typed::{self, before};
-use crate::config::units;
+use crate::config::{Keys, units};
 use crate::domain::{KeyStatus, KeyWithSecrets, OwnerId};
-use crate::store::{KeyFilter, Page};
+use crate::store::{KeyFilter, Overdue, Page};
 
 /// `key list`.
 #[derive(Debug, Args)]
@@ -30,6 +31,9 @@ pub(crate) struct List {
     /// Only keys that were not used for so long, like `30d`
     #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
     unused_for: Option<Duration>,
+    /// Only active keys whose rotation is overdue
+    #[arg(long, conflicts_with = "status")]
+    overdue: bool,
     #[command(flatten)]
     paging: Paging,
 }
@@ -90,13 +94,19 @@ async fn filter(session: &Session, wanted: &List) -> Result<KeyFilter> {
         Some(owner) => Some(session.mint().owner(owner).await?.id),
         None => None,
     };
+    let active = wanted.overdue.then_some(KeyStatus::Active);
     Ok(KeyFilter {
         owner,
-        status: wanted.status.map(|status| (status, now)),
+        status: wanted.status.or(active).map(|status| (status, now)),
         secret_older_than: wanted.older_than.map(|length| before(now, length)),
         unused_since: wanted.unused_for.map(|length| before(now, length)),
+        overdue: wanted.overdue.then(|| overdue(&session.config().keys, now)),
         ..KeyFilter::default()
     })
+}
+
+fn overdue(policy: &Keys, now: Timestamp) -> Overdue {
+    Overdue { now, grace: policy.rotation_grace, rotate_after: policy.rotate_after }
 }
 
 fn rows(session: &Session, keys: &[KeyWithSecrets], owners: &BTreeMap<OwnerId, String>) -> String {

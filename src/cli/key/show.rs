@@ -1,25 +1,48 @@
 //! `key show`.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::owner_names;
 use crate::auth::view::{KeyView, RotationView, SecretView};
 use crate::cli::failure::Result;
 use crate::cli::output::{Output, fields, joined, table, time, time_or};
 use crate::cli::session::Session;
-use crate::domain::{Key, KeyId, KeyWithSecrets, Millionths};
+use crate::domain::{Key, KeyId, KeyWithSecrets, Millionths, PublicId};
 use crate::store::{KeyFilter, PageRequest};
+
+/// A key as programs get it: the object, and from where each secret was last used.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    key: KeyView<'a>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    last_used_from: BTreeMap<PublicId, IpAddr>,
+}
+
+impl<'a> Shown<'a> {
+    fn new(key: KeyView<'a>) -> Self {
+        let used_from = |secret: &SecretView<'_>| Some((secret.id, secret.last_used_from?));
+        let last_used_from = key.secrets.iter().filter_map(used_from).collect();
+        Self { key, last_used_from }
+    }
+}
 
 /// Shows one key.
 pub(crate) async fn run(session: &Session, key: &KeyWithSecrets, output: Output) -> Result {
-    let view = session.view(key).await?;
+    let shows = Shown::new(session.view(key).await?);
+    let view = &shows.key;
     let names = owner_names(session, std::slice::from_ref(key)).await?;
     let owner = names.get(view.owner).map_or("?", String::as_str);
     let revoked = key.key.revoked_at.map(|at| (at, key.key.revoke_reason.as_deref()));
     let below = if output.json { Vec::new() } else { descendants(session, key).await? };
-    output.show(&view, || {
+    let enforced = session.config().keys.enforce_rotation;
+    output.show(&shows, || {
         let tree = tree(&below, &key.key.id, session.now());
-        format!("{}{tree}", shown(&view, owner, revoked))
+        format!("{}{tree}", shown(view, owner, revoked, enforced))
     })
 }
 
@@ -56,7 +79,12 @@ fn tree(below: &[Key], top: &KeyId, now: Timestamp) -> String {
     format!("\n\n{}", table(&["CHILD", "NAME", "STATUS", "BUDGET"], rows))
 }
 
-fn shown(key: &KeyView<'_>, owner: &str, revoked: Option<(Timestamp, Option<&str>)>) -> String {
+fn shown(
+    key: &KeyView<'_>,
+    owner: &str,
+    revoked: Option<(Timestamp, Option<&str>)>,
+    enforced: bool,
+) -> String {
     let mut rows = vec![
         ("Id", key.id.to_string()),
         ("Name", key.name.to_owned()),
@@ -70,7 +98,7 @@ fn shown(key: &KeyView<'_>, owner: &str, revoked: Option<(Timestamp, Option<&str
         ("Created", time(key.created_at)),
         ("Expires", time_or(key.expires_at, "never")),
         ("Last used", time_or(key.last_used_at, "never")),
-        ("Rotation due", due(key.rotation)),
+        ("Rotation due", due(key.rotation, enforced)),
     ];
     if let Some(parent) = key.parent_id {
         rows.push(("Parent", parent.to_string()));
@@ -84,9 +112,10 @@ fn shown(key: &KeyView<'_>, owner: &str, revoked: Option<(Timestamp, Option<&str
             time(secret.created_at),
             time_or(secret.expires_at, "never"),
             time_or(secret.last_used_at, "never"),
+            secret.last_used_from.map_or_else(|| "-".to_owned(), |from| from.to_string()),
         ]
     };
-    let headings = ["SECRET", "HINT", "STATUS", "CREATED", "ENDS", "LAST USED"];
+    let headings = ["SECRET", "HINT", "STATUS", "CREATED", "ENDS", "LAST USED", "FROM"];
     let secrets = table(&headings, key.secrets.iter().map(secret).collect());
     format!("{}\n\n{secrets}", fields(rows))
 }
@@ -103,7 +132,15 @@ fn budget(budget: Option<Millionths>) -> String {
     budget.map_or("none".to_owned(), |budget| budget.to_string())
 }
 
-fn due(rotation: RotationView) -> String {
+fn due(rotation: RotationView, enforced: bool) -> String {
     let due = time_or(rotation.due_at, "-");
-    if rotation.overdue { format!("{due} (overdue)") } else { due }
+    let every = match rotation.interval_days {
+        Some(days) => format!("{due}, every {days} days"),
+        None => due,
+    };
+    match (rotation.overdue, enforced && rotation.interval_days.is_some()) {
+        (false, _) => every,
+        (true, false) => format!("{every} (overdue)"),
+        (true, true) => format!("{every} (overdue: its requests are refused until it is rotated)"),
+    }
 }

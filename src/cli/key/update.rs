@@ -8,7 +8,7 @@ use crate::auth::mint::{Grants, KeyChange};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::Output;
 use crate::cli::session::Session;
-use crate::cli::typed::{self, Budget, Expiry};
+use crate::cli::typed::{self, Budget, Expiry, Interval};
 use crate::domain::{AddressRange, Limit};
 
 /// `key update`. What is not given stays as it is.
@@ -52,17 +52,26 @@ pub(crate) struct Update {
     /// A note to set; `NAME=` removes one; repeatable
     #[arg(long = "meta", value_name = "NAME=VALUE", value_parser = typed::note)]
     metadata: Vec<(String, String)>,
+    /// Every how many days a new secret is due: whole days like `90d`, or `never`
+    #[arg(long, value_name = "DAYS")]
+    rotate_every: Option<Interval>,
 }
 
 /// Changes a key in place.
 pub(crate) async fn run(session: &Session, update: Update, output: Output) -> Result {
-    let key = update.named.find(session).await?;
+    let mut key = update.named.find(session).await?;
+    let rotate_every = update.rotate_every;
     let change = change(session, update)?;
-    if change == KeyChange::default() {
+    if change == KeyChange::default() && rotate_every.is_none() {
         return Err(Failure::mistaken("there is nothing to change")
             .with_hint("`keygate key update --help` lists what can be"));
     }
-    let key = session.mint().update(&key.key.id, change).await?;
+    if change != KeyChange::default() {
+        key = session.mint().update(&key.key.id, change).await?;
+    }
+    if let Some(Interval(days)) = rotate_every {
+        key = session.mint().schedule(&key.key.id, days).await?;
+    }
     output.show(&session.view(&key).await?, || format!("Updated key {}.", called(&key)))
 }
 

@@ -20,6 +20,7 @@ pub(super) fn check(keys: &Table, complaints: &mut Complaints<'_>) -> Keys {
         headers: headers(&keys.words("headers"), complaints),
         rotation_grace: keys.duration("rotation_grace"),
         rotate_after: keys.duration("rotate_after"),
+        enforce_rotation: keys.bool("enforce_rotation"),
         max_depth: keys.count("max_depth"),
         max_children: keys.count("max_children"),
         argon2: argon2(keys, complaints),

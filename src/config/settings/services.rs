@@ -27,6 +27,14 @@ pub(super) const TELEMETRY: &[Setting] = &[Setting::default(
 )
 .later()];
 
+pub(super) const ALERTS: &[Setting] = &[Setting::default(
+    "unusual_usage",
+    One(Bool),
+    "false",
+    "Whether `usage.unusual` is told where a key had many more requests in an hour than it ever had at \
+     that time of the day.",
+)];
+
 pub(super) const WEBHOOKS: &[Setting] = &[
     Setting::default(
         "allow_private_networks",

@@ -13,6 +13,7 @@ mod family;
 mod hooks;
 mod instances;
 mod leases;
+mod schedule;
 mod write;
 
 use std::sync::atomic::Ordering;
@@ -29,8 +30,8 @@ use self::write::{make_key, rotate, update_key};
 use super::connections::{Ask, Command, Write};
 use super::{Database, HOLD_KEY, HOLD_LIVE, MIGRATIONS, PREPARE, ROLL_HOURS, This};
 use crate::domain::{
-    Act, EventKind, Instance, InstanceId, Key, KeyId, KeyWithSecrets, Owner, OwnerId, PublicId,
-    Secret, SeenInstance, Target,
+    Act, EventKind, Instance, InstanceId, Key, KeyId, KeyWithSecrets, LastUse, Owner, OwnerId,
+    PublicId, Secret, SeenInstance, Target,
 };
 use crate::store::feed::{ChangeRow, Kept, REVISION, changes};
 use crate::store::migrate::{SchemaStatus, VERSION, pending, status};
@@ -303,7 +304,7 @@ impl Store for This {
         self.note_macs(rows::in_order(macs)).await
     }
 
-    async fn record_last_use(&self, uses: &[(PublicId, Timestamp)]) -> Result<()> {
+    async fn record_last_use(&self, uses: &[LastUse]) -> Result<()> {
         self.note_uses(rows::latest(uses)).await
     }
 

@@ -65,7 +65,7 @@ use super::feed::WatchedFeed;
 use super::migrate::{Migration, POSTGRES};
 use super::rows::{KeyRow, select_keys};
 use super::{ConfirmedMac, Result};
-use crate::domain::{KeyId, PublicId};
+use crate::domain::{KeyId, LastUse, PublicId};
 
 type This = PostgresStore;
 type Database = Postgres;
@@ -160,18 +160,21 @@ impl PostgresStore {
     }
 
     /// Takes no turn among the writers, and takes its rows in the order in which they do.
-    async fn note_uses(&self, latest: BTreeMap<PublicId, i64>) -> Result<()> {
-        let (ids, times): (Vec<String>, Vec<i64>) =
-            latest.into_iter().map(|(id, at)| (id.to_string(), at)).unzip();
+    async fn note_uses(&self, latest: BTreeMap<PublicId, LastUse>) -> Result<()> {
+        let ids: Vec<String> = latest.keys().map(ToString::to_string).collect();
+        let times: Vec<i64> = latest.values().map(|used| used.at.as_millisecond()).collect();
+        let from = latest.values().map(|used| used.from.map(|address| address.to_string()));
+        let from: Vec<Option<String>> = from.collect();
         let update = query(
-            "WITH used AS (SELECT id, at FROM unnest($1::text[], $2::bigint[]) AS u (id, at)), \
+            "WITH used AS (SELECT id, at, address FROM \
+             unnest($1::text[], $2::bigint[], $3::text[]) AS u (id, at, address)), \
              held AS (SELECT s.id FROM secrets s JOIN used u ON u.id = s.id \
              WHERE s.last_used_at IS NULL OR s.last_used_at < u.at ORDER BY s.id FOR NO KEY UPDATE OF s) \
-             UPDATE secrets SET last_used_at = used.at FROM used JOIN held ON held.id = used.id \
-             WHERE secrets.id = used.id \
+             UPDATE secrets SET last_used_at = used.at, last_used_address = used.address \
+             FROM used JOIN held ON held.id = used.id WHERE secrets.id = used.id \
              AND (secrets.last_used_at IS NULL OR secrets.last_used_at < used.at)",
         );
-        self.connections.run(update.bind(ids).bind(times)).await
+        self.connections.run(update.bind(ids).bind(times).bind(from)).await
     }
 
     /// Listens on a connection of its own.

@@ -58,6 +58,7 @@ mod connections;
 mod feed;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -68,7 +69,7 @@ use super::feed::WatchedFeed;
 use super::migrate::{Migration, SQLITE};
 use super::rows::{KeyRow, json, select_keys};
 use super::{ConfirmedMac, Result};
-use crate::domain::{KeyId, PublicId};
+use crate::domain::{KeyId, LastUse, PublicId};
 
 type This = SqliteStore;
 type Database = Sqlite;
@@ -165,12 +166,15 @@ impl SqliteStore {
     }
 
     /// Takes its turn among the writers, as SQLite has no other way.
-    async fn note_uses(&self, latest: BTreeMap<PublicId, i64>) -> Result<()> {
-        let latest: Vec<(PublicId, i64)> = latest.into_iter().collect();
+    async fn note_uses(&self, latest: BTreeMap<PublicId, LastUse>) -> Result<()> {
+        let latest: Vec<(PublicId, i64, Option<IpAddr>)> = latest
+            .into_values()
+            .map(|used| (used.secret, used.at.as_millisecond(), used.from))
+            .collect();
         let update = query(
-            "UPDATE secrets SET last_used_at = used.at FROM \
-             (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS at \
-              FROM json_each($1)) AS used \
+            "UPDATE secrets SET last_used_at = used.at, last_used_address = used.address FROM \
+             (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS at, \
+              json_extract(value, '$[2]') AS address FROM json_each($1)) AS used \
              WHERE secrets.id = used.id \
              AND (secrets.last_used_at IS NULL OR secrets.last_used_at < used.at)",
         );

@@ -7,7 +7,7 @@ use keygate::store::{Change, Changes, KeyPatch, StoreError};
 use rstest::rstest;
 use tokio::time::{Instant, timeout};
 
-use super::{Kind, PATIENCE, act, at, hears, secret};
+use super::{Kind, PATIENCE, act, at, hears, secret, used_at};
 
 /// What a change may take from its commit to every instance's key table.
 const IN_FORCE: Duration = Duration::from_millis(100);
@@ -131,7 +131,7 @@ async fn a_use_is_no_change(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) 
     let (key, used) = store.key_with(|_| {}).await;
     let since = store.revision().await.unwrap();
     let mut feed = store.listen().await.unwrap();
-    store.record_last_use(&[(used.id, at(50))]).await.unwrap();
+    store.record_last_use(&[used_at(used.id, 50)]).await.unwrap();
     store.sql(&format!("UPDATE secrets SET last_used_at = 60 WHERE id = '{}'", used.id)).await;
     assert_eq!(store.revision().await.unwrap(), since);
     assert!(timeout(IN_FORCE, feed.next()).await.is_err(), "the feed says nothing");

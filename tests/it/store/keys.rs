@@ -6,7 +6,7 @@ use keygate::domain::{Environment, Key, KeyId, KeyStatus, OwnerId};
 use keygate::store::{KeyFilter, KeyPatch, PageRequest, StoreError};
 use rstest::rstest;
 
-use super::{Kind, TestStore, act, at, first, key, secret};
+use super::{Kind, TestStore, act, at, first, key, secret, used_at};
 
 #[rstest]
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn keys_are_listed_by_the_age_of_their_newest_secret_and_by_their_last_use
     store.rotate_key(&act(), &rotated.id, &new, at(9_000), false, at(5_000)).await.unwrap();
     let (_, used) = store.key_with(|key| key.name = "used".to_owned()).await;
     store.key_with(|key| key.name = "unused".to_owned()).await;
-    store.record_last_use(&[(used.id, at(6_000)), (old.id, at(4_000))]).await.unwrap();
+    store.record_last_use(&[used_at(used.id, 6_000), used_at(old.id, 4_000)]).await.unwrap();
 
     let older = |than| KeyFilter { secret_older_than: Some(at(than)), ..KeyFilter::default() };
     assert_eq!(names(&store, older(5_000)).await, ["unused", "used"]);

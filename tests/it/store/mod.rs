@@ -22,7 +22,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use keygate::config::StoreLocation;
-use keygate::domain::{Act, Environment, Key, KeyId, Millionths, Owner, OwnerId, PublicId, Secret};
+use keygate::domain::{
+    Act, Environment, Key, KeyId, LastUse, Millionths, Owner, OwnerId, PublicId, Secret,
+};
 use keygate::store::{self, Change, Changes, Feed, PageRequest, Store, StoreError};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
@@ -162,6 +164,11 @@ fn at(milliseconds: i64) -> Timestamp {
     Timestamp::from_millisecond(milliseconds).unwrap()
 }
 
+/// A use at that moment, from nowhere in particular.
+fn used_at(secret: PublicId, milliseconds: i64) -> LastUse {
+    LastUse { secret, at: at(milliseconds), from: None }
+}
+
 /// A key of the default owner with every field set that needs no other record.
 fn key() -> Key {
     Key {
@@ -180,6 +187,7 @@ fn key() -> Key {
         revoke_reason: None,
         metadata: BTreeMap::from([("team".to_owned(), "söme 'quoted' \"text\"".to_owned())]),
         rotation_interval_days: Some(30),
+        rotation_due_from: None,
         created_at: at(1_234),
     }
 }

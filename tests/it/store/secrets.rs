@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use keygate::domain::{KeyId, PublicId, SecretStatus};
+use keygate::domain::{KeyId, LastUse, PublicId, SecretStatus};
 use keygate::store::{Loaded, StoreError};
 use rstest::rstest;
 
-use super::{Kind, act, at, secret};
+use super::{Kind, act, at, secret, used_at};
 
 #[rstest]
 #[tokio::test]
@@ -114,11 +114,34 @@ async fn a_last_use_is_noted_and_never_moves_back(
     store.record_last_use(&[]).await.unwrap();
     assert_eq!(last().await, None);
     for (uses, expected) in [(vec![20], 20), (vec![10], 20), (vec![40, 30], 40), (vec![40], 40)] {
-        let mut uses: Vec<_> = uses.into_iter().map(|use_at| (known.id, at(use_at))).collect();
-        uses.push((secret().id, at(99)));
+        let mut uses: Vec<_> = uses.into_iter().map(|use_at| used_at(known.id, use_at)).collect();
+        uses.push(used_at(secret().id, 99));
         store.record_last_use(&uses).await.unwrap();
         assert_eq!(last().await, Some(at(expected)));
     }
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_last_use_has_its_address_and_a_later_one_takes_its_place(
+    #[values(Kind::Sqlite, Kind::Postgres)] kind: Kind,
+) {
+    let Some(store) = kind.ready().await else { return };
+    let (key, known) = store.key_with(|_| {}).await;
+    let from = |text: &str| Some(text.parse().unwrap());
+    let note = async |milliseconds, from| {
+        let used = LastUse { from, ..used_at(known.id, milliseconds) };
+        store.record_last_use(&[used]).await.unwrap();
+        store.key(&key.id).await.unwrap().unwrap().secrets[0].last_used_from
+    };
+    assert_eq!(note(20, from("192.0.2.1")).await, from("192.0.2.1"));
+    assert_eq!(note(10, from("192.0.2.2")).await, from("192.0.2.1"), "an earlier use");
+    assert_eq!(note(30, from("2001:db8::1")).await, from("2001:db8::1"));
+    assert_eq!(note(40, None).await, None);
+    let nonsense =
+        format!("UPDATE secrets SET last_used_address = 'home' WHERE id = '{}'", known.id);
+    store.sql(&nonsense).await;
+    assert_eq!(store.key(&key.id).await.unwrap().unwrap().secrets[0].last_used_from, None);
 }
 
 #[rstest]
