@@ -2,8 +2,9 @@
 -- keygate of versions 1 and 2 of the schema runs on this one: nothing that it reads or writes has
 -- changed. Months are counted from the year 0: year * 12 + month - 1.
 
--- From the first credits on, an owner's keys spend them.
-ALTER TABLE owners ADD COLUMN prepaid INTEGER NOT NULL DEFAULT 0 CHECK (prepaid IN (0, 1));
+-- How often the credits of an owner were changed by somebody: from the first time on its keys spend
+-- them, and each time is a change of the owner, so that every instance hears of it.
+ALTER TABLE owners ADD COLUMN credit_changes INTEGER NOT NULL DEFAULT 0;
 
 -- From where a secret was last used. Like the time of it, it is no change of the key.
 ALTER TABLE secrets ADD COLUMN last_used_address TEXT;

@@ -20,6 +20,7 @@ use crate::domain::{
 };
 use crate::key::hash::Digest;
 use crate::limit::KeyCounters;
+use crate::spend::{Purse, Terms, TermsStamp};
 use crate::store::Loaded;
 
 pub use family::Rights;
@@ -69,6 +70,7 @@ pub struct OwnerEntry {
     /// Its id.
     pub id: OwnerId,
     disabled: AtomicBool,
+    credit_changes: AtomicI64,
 }
 
 /// A key in the table.
@@ -83,6 +85,8 @@ pub struct KeyEntry {
     removed: AtomicBool,
     /// What it has counted.
     pub counters: KeyCounters,
+    /// What it may spend here.
+    pub purse: Arc<Purse>,
 }
 
 /// One reading of a key's row, compiled.
@@ -206,6 +210,11 @@ impl OwnerEntry {
     pub fn is_disabled(&self) -> bool {
         self.disabled.load(Ordering::Acquire)
     }
+
+    /// How often its credits were changed by somebody; above 0, its keys spend them.
+    pub fn credit_changes(&self) -> i64 {
+        self.credit_changes.load(Ordering::Acquire)
+    }
 }
 
 impl KeyRecord {
@@ -288,6 +297,23 @@ impl KeyEntry {
     /// changes reaches this entry from then on.
     pub fn is_removed(&self) -> bool {
         self.removed.load(Ordering::Acquire)
+    }
+
+    /// What requests of a key with this record are paid by; `None`: they are not paid for.
+    pub fn terms<'a>(&self, record: &'a KeyRecord) -> Option<Terms<'a>> {
+        if !record.counted {
+            return None;
+        }
+        let changes = record.owner.credit_changes();
+        let mut terms = TermsStamp::of_credits(changes);
+        terms.bind(record.key.monthly_budget);
+        let mut ancestor = self.parent.as_ref();
+        while let Some(key) = ancestor {
+            terms.bind(key.row().key.monthly_budget);
+            ancestor = key.parent.as_ref();
+        }
+        let credits_of = (changes > 0).then_some(&record.owner.id);
+        terms.stamp().map(|stamp| Terms { stamp, credits_of })
     }
 
     fn is_under(&self, parent: Option<&Arc<KeyEntry>>) -> bool {
@@ -458,6 +484,7 @@ impl KeyTable {
         record: Arc<KeyRecord>,
     ) -> Arc<KeyEntry> {
         let entry = Arc::new(KeyEntry {
+            purse: Arc::new(Purse::new(id.clone())),
             id: id.clone(),
             parent,
             record: ArcSwap::new(record),
@@ -500,9 +527,14 @@ impl KeyTable {
     pub(super) fn put_owner(&self, owner: &Owner) -> Arc<OwnerEntry> {
         let owners = self.owners.pin();
         let entry = owners.get_or_insert_with(owner.id.clone(), || {
-            Arc::new(OwnerEntry { id: owner.id.clone(), disabled: AtomicBool::new(owner.disabled) })
+            Arc::new(OwnerEntry {
+                id: owner.id.clone(),
+                disabled: AtomicBool::new(owner.disabled),
+                credit_changes: AtomicI64::new(owner.credit_changes),
+            })
         });
         entry.disabled.store(owner.disabled, Ordering::Release);
+        entry.credit_changes.store(owner.credit_changes, Ordering::Release);
         Arc::clone(entry)
     }
 

@@ -7,6 +7,7 @@
 mod agent;
 mod audit;
 mod config;
+mod credits;
 mod demo;
 mod documents;
 pub mod echo;
@@ -85,6 +86,9 @@ enum Command {
     /// Keys, in the words of Agent OTP
     #[command(subcommand)]
     Agent(agent::Agent),
+    /// What owners have paid in advance
+    #[command(subcommand)]
+    Credits(credits::Credits),
     /// Who changed what, when, from where
     Audit(audit::Audit),
     /// The running instances: who they are, and how far behind
@@ -123,6 +127,7 @@ fn dispatch(command: Command, globals: &Globals) -> Result {
         Command::Owner(owner) => on_this_thread(owner::run(owner, globals)),
         Command::Key(key) => on_this_thread(key::run(key, globals)),
         Command::Agent(agent) => on_this_thread(agent::run(agent, globals)),
+        Command::Credits(credits) => on_this_thread(credits::run(credits, globals)),
         Command::Audit(audit) => on_this_thread(audit::run(audit, globals)),
         Command::Instances => on_this_thread(instances::run(globals)),
         Command::Health(health) => on_this_thread(health::run(health, globals)),

@@ -267,6 +267,14 @@ impl Table {
         }
     }
 
+    /// An amount.
+    pub(super) fn optional_amount(&self, name: &str) -> Option<Millionths> {
+        match self.node(name)?.value {
+            Value::Amount(value) => Some(value),
+            _ => None,
+        }
+    }
+
     /// A size with a default.
     pub(super) fn size(&self, name: &str) -> u64 {
         self.optional_size(name).expect(HAS_DEFAULT)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
 
-use crate::domain::{AddressRange, Catalogue, Limit, Reason};
+use crate::domain::{AddressRange, Catalogue, Limit, Millionths, Reason};
 use crate::key::hash::Argon2Strength;
 use crate::key::{CacheKeys, SecretFormat};
 use crate::tls::{ClientSettings, ServerFiles};
@@ -271,6 +271,10 @@ pub struct Route {
     pub requirement: Requirement,
     /// Index into [`Config::upstreams`].
     pub upstream: usize,
+    /// What a request costs, or what is charged where the upstream does not say.
+    pub cost: Millionths,
+    /// Where the upstream says it.
+    pub cost_header: Option<HeaderName>,
     /// Of each key on this route, beside its own limits.
     pub limits: Vec<Limit>,
     /// Taken off the path before it is forwarded; empty, or begins with `/` and does not end so.

@@ -61,6 +61,43 @@ impl Serialize for Millionths {
     }
 }
 
+/// The highest cost of one request, in millionths: a million. What an upstream says beyond it is an
+/// error of its own.
+pub const MAX_COST: i64 = 1_000_000 * 1_000_000;
+
+/// Whether what is left is enough: the one comparison of money there is. Both in millionths; what is
+/// left may be less than nothing.
+pub fn covers(left: i64, cost: i64) -> bool {
+    cost <= left
+}
+
+/// What a lease is measured by. All amounts are millionths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseSize {
+    /// What would do.
+    pub want: i64,
+    /// What it takes at least, more than 0.
+    pub least: i64,
+    /// What one request takes, more than 0: a lease grows by whole ones, so that no part of one is
+    /// left over in each of several instances.
+    pub unit: i64,
+    /// How many instances share what is left.
+    pub instances: usize,
+}
+
+/// How much of what is `left` one instance gets: what it wants, but of what is left at most half its
+/// share, so that leases become small where the end is near and none holds what another needs.
+/// `None`: there is not even what it takes at least.
+pub fn lease_size(left: i64, size: LeaseSize) -> Option<i64> {
+    let LeaseSize { want, least, unit, instances } = size;
+    if !covers(left, least) {
+        return None;
+    }
+    let share = left / 2 / i64::try_from(instances.max(1)).unwrap_or(i64::MAX);
+    let beyond = want.min(share).saturating_sub(least).max(0);
+    Some(least + beyond / unit.max(1) * unit.max(1))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -90,7 +127,44 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_left_is_enough_up_to_itself() {
+        for limit in [0, 1, 1_000, i64::MAX - 1] {
+            assert!(covers(limit, limit - 1));
+            assert!(covers(limit, limit));
+            assert!(!covers(limit, limit + 1));
+        }
+        assert!(!covers(-1, 0));
+    }
+
+    #[test]
+    fn a_lease_is_what_is_wanted_but_half_a_share_at_most_and_never_less_than_it_takes() {
+        let size = |want, least| LeaseSize { want, least, unit: 10, instances: 3 };
+        assert_eq!(lease_size(6_000, size(200, 10)), Some(200));
+        assert_eq!(lease_size(6_000, size(5_000, 10)), Some(1_000));
+        assert_eq!(lease_size(6_000, size(5_000, 3)), Some(993));
+        assert_eq!(lease_size(10, size(5_000, 10)), Some(10));
+        assert_eq!(lease_size(9, size(5_000, 10)), None);
+        assert_eq!(lease_size(-5, size(5_000, 10)), None);
+    }
+
     proptest! {
+        #[test]
+        fn a_lease_never_takes_more_than_is_left(
+            left in -1_000..1_000_000_i64,
+            want in 0..2_000_000_i64,
+            least in 1..2_000_i64,
+            unit in 1..2_000_i64,
+            instances in 0..9_usize,
+        ) {
+            let size = LeaseSize { want, least, unit, instances };
+            let amount = lease_size(left, size);
+            prop_assert_eq!(amount.is_some(), least <= left);
+            if let Some(amount) = amount {
+                prop_assert!(amount <= left && amount >= least && (amount - least) % unit == 0);
+            }
+        }
+
         #[test]
         fn an_amount_survives_its_text(millionths in 0..i64::MAX) {
             let amount = Millionths::new(millionths).unwrap();

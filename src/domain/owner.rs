@@ -15,9 +15,9 @@ pub struct Owner {
     /// Whether its keys are refused.
     #[serde(rename = "status", serialize_with = "status")]
     pub disabled: bool,
-    /// Whether its keys spend prepaid credits: from the first that were added on.
+    /// How often its credits were changed by somebody; from the first time on its keys spend them.
     #[serde(skip)]
-    pub prepaid: bool,
+    pub credit_changes: i64,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -25,7 +25,7 @@ pub struct Owner {
 impl Owner {
     /// An owner that was made just now.
     pub fn new(id: OwnerId, name: String, now: Timestamp) -> Self {
-        Self { id, name, disabled: false, prepaid: false, created_at: now }
+        Self { id, name, disabled: false, credit_changes: 0, created_at: now }
     }
 }
 

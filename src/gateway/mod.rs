@@ -33,16 +33,18 @@ use crate::auth::Authenticator;
 use crate::auth::flush::{flush, keep_flushing};
 use crate::auth::pool::Argon2Pool;
 use crate::auth::sync::{StoreState, Sync, Synchroniser};
+use crate::auth::table::Moment;
 use crate::cluster::Membership;
 use crate::config::reload::Watch;
 use crate::config::{Config, Environment, LoadedConfig, StoreLocation};
-use crate::domain::Clock;
+use crate::domain::{Clock, InstanceId};
 use crate::key::hash::DigestKey;
 use crate::limit::{ConnectionCounts, RedisClient, SharedLimits};
 use crate::proxy::listener::Listener;
 use crate::proxy::plan::Plan;
 use crate::proxy::probe::Probers;
 use crate::proxy::worker::{self, Order, Shared};
+use crate::spend::{Keeper, Now};
 use crate::store::{self, Store, StoreError};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::Metrics;
@@ -105,6 +107,13 @@ impl Gateway {
         let membership = Membership::join(Arc::clone(&store), sync.applied(), loaded.hash(), now);
         let limits = share_limits(&config, &membership, &sync, &metrics)?;
         let (limits, redis) = limits.unzip();
+        let (spender, keeper) = Keeper::new(
+            Arc::clone(&store),
+            InstanceId::mint().to_string(),
+            membership.running(),
+            now_of(&sync),
+            config.cache.stale_if_down,
+        );
         let tls = config.server.tls.clone().map(TlsServer::new).transpose()?;
         let shared = Arc::new(Shared {
             https_port: data_addresses[0].port(),
@@ -113,6 +122,7 @@ impl Gateway {
             plan: ArcSwap::from_pointee(plan),
             auth: Authenticator::new(Arc::clone(&sync), pool, digests),
             limits,
+            spender,
             metrics: Arc::clone(&metrics),
             access_log,
             connections_by_address: ConnectionCounts::default(),
@@ -126,7 +136,7 @@ impl Gateway {
             membership,
             draining: AtomicBool::new(false),
         });
-        let background = start_background(synchroniser, redis, &shared, store);
+        let background = start_background(synchroniser, redis, keeper, &shared, store);
         // With the store in reach, the first request finds it followed already; so with Redis.
         if sync.settles_within(STORE_ANSWERS).await == StoreState::Live {
             // Nobody is let in by an instance that a receipt does not count.
@@ -338,9 +348,19 @@ fn share_limits(
     Ok(Some(SharedLimits::new(location, instances, now_ms, metrics)?))
 }
 
+/// The time as those who spend go by it.
+fn now_of(sync: &Arc<Sync>) -> impl Fn() -> Now + Send + std::marker::Sync + 'static {
+    let sync = Arc::clone(sync);
+    move || {
+        let Moment { monotonic_ms, wall_ms } = sync.now();
+        Now { wall_ms, monotonic_ms }
+    }
+}
+
 fn start_background(
     synchroniser: Synchroniser,
     redis: Option<RedisClient>,
+    keeper: Keeper,
     shared: &Arc<Shared>,
     store: Arc<dyn Store>,
 ) -> Vec<AbortHandle> {
@@ -348,7 +368,8 @@ fn start_background(
     let shared = Arc::clone(shared);
     let flush = tokio::spawn(async move { keep_flushing(&shared.auth, &*store).await });
     let redis = redis.map(|redis| tokio::spawn(redis.run()));
-    [follow, flush].into_iter().chain(redis).map(|task| task.abort_handle()).collect()
+    let keep = tokio::spawn(keeper.run());
+    [follow, flush, keep].into_iter().chain(redis).map(|task| task.abort_handle()).collect()
 }
 
 fn start_workers(

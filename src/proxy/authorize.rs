@@ -1,4 +1,4 @@
-//! Steps 5 to 8, once the secret is verified: may this key take this route now?
+//! Steps 5 to 8, once the secret is verified: may this key take this route now, and is it paid?
 //!
 //! The one rule: a [`Permit`] is made here and nowhere else, and nothing is forwarded without one.
 
@@ -10,12 +10,14 @@ use super::route::{Requirement, Route};
 use crate::auth::Verified;
 use crate::auth::table::{KeyEntry, KeyRecord, Moment, Rights};
 use crate::domain::{Environment, Reason, Refusal};
-use crate::limit::{SharedLimits, Standing};
+use crate::limit::{Exceeded, SharedLimits, Standing};
+use crate::spend::{Now, Reservation, Spender};
 
 /// Proof that a request may take its route now.
 pub struct Permit {
     holder: Option<Holder>,
     standing: Option<Standing>,
+    payment: Option<Reservation>,
 }
 
 /// Whose request it is, where it is a key's.
@@ -30,6 +32,11 @@ impl Permit {
         self.holder.as_ref()
     }
 
+    /// Takes out the money that is set aside for the request, where it must be paid for.
+    pub fn take_payment(&mut self) -> Option<Reservation> {
+        self.payment.take()
+    }
+
     /// How the limit nearest to its end stands; `None` where nothing is counted.
     pub fn standing(&self) -> Option<Standing> {
         self.standing
@@ -38,8 +45,20 @@ impl Permit {
 
 /// The permit of a public route, which asks for nothing.
 pub fn public(route: &Route) -> Option<Permit> {
-    matches!(route.requirement, Requirement::Public)
-        .then_some(Permit { holder: None, standing: None })
+    matches!(route.requirement, Requirement::Public).then_some(Permit {
+        holder: None,
+        standing: None,
+        payment: None,
+    })
+}
+
+/// Where requests are counted and paid.
+#[derive(Clone, Copy)]
+pub struct Books<'a> {
+    /// Limits that other instances share.
+    pub shared: Option<&'a SharedLimits>,
+    /// Budgets and credits.
+    pub spender: &'a Spender,
 }
 
 /// A key that passed every check but its limits.
@@ -66,24 +85,57 @@ pub fn authorize<'a>(
     Ok(Authorized { verified, rights })
 }
 
-/// Counts the request against the key's limits and the route's: all of them, or none. Waits only
-/// where other instances share them.
-pub async fn limit(
+/// Sets aside what the request costs, then counts it against the key's limits and the route's: all of
+/// it, or nothing. Waits only where other instances share the limits, or where this one does not hold
+/// enough of the budget.
+pub async fn admit(
     authorized: Authorized<'_>,
     route: &Route,
-    shared: Option<&SharedLimits>,
+    books: Books<'_>,
     now: Moment,
 ) -> Result<Permit, Refusal> {
+    let payment = match pay(&authorized, route, books.spender, now).await {
+        Ok(payment) => payment,
+        Err(reason) => return Err(exhausted(&authorized, route, now).unwrap_or(reason.into())),
+    };
     let Authorized { verified, rights } = authorized;
     let record = &rights.record;
     let (key, own, now_ms) = (verified.key(), &record.limits, now.monotonic_ms);
     let of_route = Some((route.id, route.limits.as_slice()));
-    let standing = match shared {
+    let standing = match books.shared {
         _ if !record.counted => None,
         None => key.counters.take(own, of_route, now_ms)?,
         Some(shared) => shared.take(&key.counters, &key.id, own, of_route, now_ms).await?,
     };
-    Ok(Permit { holder: Some(Holder { rights }), standing })
+    Ok(Permit { holder: Some(Holder { rights }), standing, payment })
+}
+
+/// The money comes before the limits, because what is set aside can be put back and what is counted
+/// cannot. A request that is refused by a limit puts it back.
+async fn pay(
+    authorized: &Authorized<'_>,
+    route: &Route,
+    spender: &Spender,
+    now: Moment,
+) -> Result<Option<Reservation>, Reason> {
+    let Authorized { verified, rights } = authorized;
+    if route.charge.is_free() {
+        return Ok(None);
+    }
+    let Some(terms) = verified.key().terms(&rights.record) else { return Ok(None) };
+    let now = Now { wall_ms: now.wall_ms, monotonic_ms: now.monotonic_ms };
+    spender.reserve(&verified.key().purse, route.charge.least(), terms, now).await.map(Some)
+}
+
+/// A limit that is reached is told before a budget that is spent: it is the earlier step.
+fn exhausted(authorized: &Authorized<'_>, route: &Route, now: Moment) -> Option<Refusal> {
+    let Authorized { verified, rights } = authorized;
+    let of_route = Some((route.id, route.limits.as_slice()));
+    let counters = &verified.key().counters;
+    let standings = counters.peek(&rights.record.limits, of_route, now.monotonic_ms).into_iter();
+    let reached = standings.filter(|standing| standing.remaining == 0);
+    let standing = reached.max_by_key(|standing| standing.retry_after_ms)?;
+    Some(Exceeded { standing }.into())
 }
 
 /// Test keys may only where the route lets them. A key whose ancestor is of the other environment,

@@ -64,9 +64,10 @@ pub async fn handle(
         meter.verified(&verified);
         let authorized = authorize::authorize(&verified, route, plan, client, now)?;
         check_length(&request, route)?;
-        // 8: limits.
-        let permit = authorize::limit(authorized, route, worker.shared_limits(), now).await?;
+        // 8: limits, budget, credits.
+        let mut permit = authorize::admit(authorized, route, worker.books(), now).await?;
         meter.counted(permit.standing());
+        meter.pays(permit.take_payment());
         verified.secret.used(now.wall_ms);
         (permit, credential.held_in)
     };

@@ -23,6 +23,7 @@ use super::worker::Worker;
 use crate::auth::Verified;
 use crate::domain::Reason;
 use crate::limit::Standing;
+use crate::spend::Reservation;
 use crate::telemetry::access::Entry;
 
 /// nginx's word for a client that left before it was answered; never sent to anybody.
@@ -46,6 +47,7 @@ pub struct Meter {
     /// The end of the secret's grace, where it is in one: milliseconds since the epoch.
     grace_ends_ms: Option<i64>,
     standing: Option<Standing>,
+    payment: Option<Reservation>,
     readable: Option<Box<Readable>>,
     pool: Option<Rc<TargetPool>>,
     sent: Option<Instant>,
@@ -79,6 +81,7 @@ impl Meter {
             reason: None,
             grace_ends_ms: None,
             standing: None,
+            payment: None,
             readable: None,
             pool: None,
             sent: None,
@@ -104,6 +107,11 @@ impl Meter {
     /// It was counted, and so the limit nearest to its end stands.
     pub fn counted(&mut self, standing: Option<Standing>) {
         self.standing = standing;
+    }
+
+    /// Money is set aside for it, which goes back unless it is answered.
+    pub fn pays(&mut self, payment: Option<Reservation>) {
+        self.payment = payment;
     }
 
     /// Whatever it is answered, a page may read it so far.

@@ -8,6 +8,7 @@ use http::Method;
 use crate::config;
 use crate::domain::{Catalogue, Limit, Reason, Refusal, ScopeSet};
 use crate::limit::RouteId;
+use crate::spend::Charge;
 
 use super::cors::{Cors, Preflight};
 use super::matcher::{Match, Matcher, PatternError};
@@ -28,6 +29,8 @@ pub struct Route {
     pub requirement: Requirement,
     /// Its upstream's place in the configuration.
     pub upstream: usize,
+    /// What its requests cost.
+    pub charge: Charge,
     /// Its own limits, counted for each key.
     pub limits: Vec<Limit>,
     /// By which its counters are found.
@@ -115,6 +118,7 @@ impl Route {
             path: route.path.as_str().into(),
             requirement: Requirement::new(&route.requirement, &config.scopes),
             upstream: route.upstream,
+            charge: Charge { fixed: route.cost.get(), header: route.cost_header.clone() },
             limits: route.limits.clone(),
             id: RouteId::of(texts),
             strip: route.strip_prefix.len(),

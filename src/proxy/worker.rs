@@ -26,6 +26,7 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
 use super::adopted::Adopted;
+use super::authorize::Books;
 use super::connection::{Connection, Waiting};
 use super::edge::{self, Stream};
 use super::gate::Gate;
@@ -42,6 +43,7 @@ use crate::auth::table::Moment;
 use crate::config::Server;
 use crate::domain::KeyId;
 use crate::limit::{ConnectionCounts, SharedLimits};
+use crate::spend::Spender;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::{Metrics, WaitedFor, WorkerMetrics};
 
@@ -67,6 +69,8 @@ pub struct Shared {
     pub auth: Authenticator,
     /// The limits, where other instances share them.
     pub limits: Option<SharedLimits>,
+    /// Where requests get the money that they cost.
+    pub spender: Spender,
     /// All counters.
     pub metrics: Arc<Metrics>,
     /// Where access log lines go.
@@ -165,9 +169,9 @@ impl Worker {
         &self.shared.auth
     }
 
-    /// The limits, where other instances share them.
-    pub fn shared_limits(&self) -> Option<&SharedLimits> {
-        self.shared.limits.as_ref()
+    /// Where requests are counted and paid.
+    pub fn books(&self) -> Books<'_> {
+        Books { shared: self.shared.limits.as_ref(), spender: &self.shared.spender }
     }
 
     /// This worker's counters.

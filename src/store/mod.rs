@@ -6,9 +6,11 @@
 //! what differs. Every statement is run on both by the one suite in `tests/it/store/`.
 
 pub mod audit;
+pub mod credits;
 mod error;
 pub mod family;
 pub mod feed;
+pub mod leases;
 mod list;
 pub mod migrate;
 pub mod outbox;
@@ -30,8 +32,10 @@ use crate::domain::{
 };
 
 pub use audit::{AuditFilter, AuditLog};
+pub use credits::{CreditBooks, CreditPolicy, Credits, Recharge};
 pub use family::Family;
 pub use feed::{Change, Changes, Feed};
+pub use leases::{Grant, LeaseAsk, Leases, Spending};
 pub use migrate::{SchemaStatus, prepare};
 pub use outbox::Outbox;
 pub use postgres::PostgresStore;
@@ -194,7 +198,7 @@ pub struct ConfirmedMac {
 /// Owners, keys and secrets, kept. Every change of them names its [`Act`] and is in the audit log, and
 /// what is to be told of it in the outbox, in one transaction with it.
 #[async_trait]
-pub trait Store: AuditLog + Family + Outbox + Send + Sync + 'static {
+pub trait Store: AuditLog + CreditBooks + Family + Leases + Outbox + Send + Sync + 'static {
     /// Brings the schema up to date under a lock; what was done. Safe to call from several
     /// instances at once.
     async fn migrate(&self) -> Result<SchemaStatus>;

@@ -17,7 +17,7 @@ use crate::domain::{Key, KeyId, KeyWithSecrets, Millionths, Owner, OwnerId, Publ
 macro_rules! owner_columns {
     () => {
         "o.id AS owner_id, o.name AS owner_name, o.disabled AS owner_disabled, \
-         o.prepaid AS owner_prepaid, o.created_at AS owner_created_at "
+         o.credit_changes AS owner_credit_changes, o.created_at AS owner_created_at "
     };
 }
 
@@ -54,8 +54,8 @@ pub(super) struct OwnerRow {
     name: String,
     #[sqlx(rename = "owner_disabled")]
     disabled: bool,
-    #[sqlx(rename = "owner_prepaid")]
-    prepaid: bool,
+    #[sqlx(rename = "owner_credit_changes")]
+    credit_changes: i64,
     #[sqlx(rename = "owner_created_at")]
     created_at: i64,
 }
@@ -111,7 +111,7 @@ impl OwnerRow {
         Ok(Owner {
             created_at: row.time("created_at", self.created_at)?,
             disabled: self.disabled,
-            prepaid: self.prepaid,
+            credit_changes: self.credit_changes,
             id: OwnerId::from_text(self.id),
             name: self.name,
         })

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up; a part names only parts that stand before it. So the data plane (`limit`,
 /// `auth`, `proxy`) cannot name the control plane, whose parts all stand behind it.
-const LAYERS: [&str; 13] = [
+const LAYERS: [&str; 14] = [
     "domain",
     "key",
     "tls",
@@ -14,6 +14,7 @@ const LAYERS: [&str; 13] = [
     "store",
     "cluster",
     "limit",
+    "spend",
     "auth",
     "proxy",
     "admin",

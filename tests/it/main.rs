@@ -20,6 +20,7 @@ mod reload;
 mod restart;
 mod secrets;
 mod shared_limits;
+mod spend;
 mod store;
 mod support;
 mod upgrade;

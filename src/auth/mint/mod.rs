@@ -3,6 +3,7 @@
 //! The one rule: whatever is written to the store was checked here first, against the same
 //! configuration that the gateway serves by. Who may ask for it is the caller's to say.
 
+mod credits;
 mod error;
 mod family;
 mod owners;

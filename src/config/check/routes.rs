@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use http::Method;
+use http::{HeaderName, Method};
 
 use super::{cors, path};
 use crate::config::problem::{Complaints, suggestion};
 use crate::config::tree::{Table, Word};
 use crate::config::types::{Requirement, Route, Upstream};
-use crate::domain::Catalogue;
+use crate::domain::money::MAX_COST;
+use crate::domain::{Catalogue, Millionths};
 
 /// Where the path stands that a shape and a method, or all others, were first given with.
 type Taken = HashMap<(String, Option<Method>), usize>;
@@ -38,11 +39,14 @@ pub(super) fn check(
                 "a public route's limits count nothing, because they are counted for each key",
             );
         }
+        let (cost, cost_header) = cost(given, &requirement, complaints);
         routes.push(Route {
             strip_prefix: strip_prefix(given.text("strip_prefix"), path, complaints),
             path: path.map_or("", |word| word.text).to_owned(),
             methods,
             requirement,
+            cost,
+            cost_header,
             upstream: upstream(given.word("upstream"), upstreams, complaints),
             limits,
             max_body: given.optional_size("max_body"),
@@ -126,6 +130,35 @@ fn requirement(given: &Table, scopes: &Catalogue, complaints: &mut Complaints<'_
         (false, Some(_)) => Requirement::Any(list("any_scope")),
         (false, None) => Requirement::All(list("scopes")),
     }
+}
+
+/// What a request costs, and in which header the upstream says so.
+fn cost(
+    given: &Table,
+    requirement: &Requirement,
+    complaints: &mut Complaints<'_>,
+) -> (Millionths, Option<HeaderName>) {
+    let cost = given.optional_amount("cost").unwrap_or_default();
+    if cost.get() > MAX_COST {
+        complaints.problem(given.place_of("cost"), "a request costs 1000000 at most");
+    }
+    let word = given.text("cost_header");
+    let header = match HeaderName::from_bytes(word.text.as_bytes()) {
+        Ok(header) => Some(header),
+        Err(_) if word.text.is_empty() => None,
+        Err(_) => {
+            complaints.problem(word.at, format!("{word} is no name of a header"));
+            None
+        }
+    };
+    if *requirement == Requirement::Public && (cost.get() > 0 || header.is_some()) {
+        let at = given.place_of(if header.is_some() { "cost_header" } else { "cost" });
+        complaints.warning(
+            at,
+            "a public route's requests cost nobody anything, because no key makes them",
+        );
+    }
+    (cost, header)
 }
 
 fn upstream(

@@ -133,14 +133,19 @@ pub(super) const ROUTE: &[Setting] = &[
         "Whether it needs no key at all, instead of `scopes`.",
     ),
     Setting::required("upstream", One(Text), "Name of the upstream it goes to."),
-    Setting::optional("cost", One(Amount), "What a request costs.").later(),
+    Setting::optional(
+        "cost",
+        One(Amount),
+        "What a request costs the key, its ancestors and its owner; beside `cost_header`, what is \
+         charged when the upstream does not say.",
+    ),
     Setting::default(
         "cost_header",
         One(Text),
         r#""""#,
-        "Header in which the upstream says what the request cost.",
-    )
-    .later(),
+        "Header in which the upstream says what the request cost, as a decimal number; the client \
+         is not told. Empty: it says nothing.",
+    ),
     Setting::default(
         "limits",
         List { of: Limit, least: 0 },

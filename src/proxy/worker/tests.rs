@@ -17,6 +17,7 @@ use crate::auth::sync::Sync;
 use crate::config::{self, Environment, StoreLocation};
 use crate::domain::{Clock, Refusal};
 use crate::key::hash::DigestKey;
+use crate::spend::{Keeper, Now};
 use crate::store;
 
 /// Told when the panic has happened.
@@ -49,8 +50,16 @@ fn shared(directory: &std::path::Path) -> Arc<Shared> {
     let location = StoreLocation::Sqlite(directory.join("keygate.db"));
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let store = runtime.block_on(store::open(&location)).unwrap();
-    let (sync, _) =
-        Sync::new(store, plan.policy.clone(), Clock::system(), 10, Arc::clone(&metrics));
+    let (sync, _) = Sync::new(
+        Arc::clone(&store),
+        plan.policy.clone(),
+        Clock::system(),
+        10,
+        Arc::clone(&metrics),
+    );
+    let now = || Now { wall_ms: 0, monotonic_ms: 0 };
+    let (_, alone) = watch::channel(1);
+    let (spender, _) = Keeper::new(store, "nobody".to_owned(), alone, now, Duration::ZERO);
     let pool = Argon2Pool::start(1, Arc::clone(&metrics)).unwrap();
     Arc::new(Shared {
         generation: AtomicU64::new(plan.generation),
@@ -58,6 +67,7 @@ fn shared(directory: &std::path::Path) -> Arc<Shared> {
         plan: ArcSwap::from_pointee(plan),
         auth: Authenticator::new(sync, pool, DigestKey::random().unwrap()),
         limits: None,
+        spender,
         metrics,
         tls: ArcSwapOption::empty(),
         https_port: 443,

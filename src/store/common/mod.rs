@@ -5,9 +5,11 @@
 //! would have to bound the encoding of every type it binds, in every function.
 
 mod audit;
+mod credits;
 mod events;
 mod family;
 mod instances;
+mod leases;
 mod write;
 
 use std::sync::atomic::Ordering;

@@ -15,6 +15,16 @@ macro_rules! not_lasting {
     };
 }
 
+/// Ends a question about rows that are then changed: nobody else changes them meanwhile.
+macro_rules! for_update {
+    () => {
+        " FOR UPDATE"
+    };
+    ($which:literal) => {
+        concat!(" FOR UPDATE", $which)
+    };
+}
+
 #[expect(clippy::duplicate_mod, reason = "compiled for each store: see there")]
 #[path = "../common/mod.rs"]
 mod common;
@@ -81,6 +91,13 @@ impl PostgresStore {
     fn ids_of(keys: &[KeyId]) -> Ask<'_, (String,)> {
         let keys: Vec<&str> = keys.iter().map(KeyId::as_str).collect();
         query_as("SELECT id FROM secrets WHERE key_id = ANY($1)").bind(keys)
+    }
+
+    /// Asks what these keys have spent in a month, and what is held.
+    fn spending_of(keys: &[KeyId], month: i64) -> Ask<'_, (String, i64, i64)> {
+        let keys: Vec<&str> = keys.iter().map(KeyId::as_str).collect();
+        let ask = "SELECT key_id, spent, held FROM spending WHERE key_id = ANY($1) AND month = $2";
+        query_as(ask).bind(keys).bind(month)
     }
 
     /// One long text, with commas between: a million rows cost ten times as much to take apart.

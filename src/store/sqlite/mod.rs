@@ -15,6 +15,16 @@ macro_rules! not_lasting {
     };
 }
 
+/// Ends a question about rows that are then changed; here the one write lock holds them all.
+macro_rules! for_update {
+    () => {
+        ""
+    };
+    ($which:literal) => {
+        ""
+    };
+}
+
 #[expect(clippy::duplicate_mod, reason = "compiled for each store: see there")]
 #[path = "../common/mod.rs"]
 mod common;
@@ -81,6 +91,13 @@ impl SqliteStore {
     fn ids_of(keys: &[KeyId]) -> Ask<'_, (String,)> {
         let ask = "SELECT id FROM secrets WHERE key_id IN (SELECT value FROM json_each($1))";
         query_as(ask).bind(json(&keys))
+    }
+
+    /// Asks what these keys have spent in a month, and what is held.
+    fn spending_of(keys: &[KeyId], month: i64) -> Ask<'_, (String, i64, i64)> {
+        let ask = "SELECT key_id, spent, held FROM spending \
+             WHERE key_id IN (SELECT value FROM json_each($1)) AND month = $2";
+        query_as(ask).bind(json(&keys)).bind(month)
     }
 
     /// One long text, with commas between: handing a million rows from SQLite's thread to ours

@@ -5,6 +5,7 @@ mod feed;
 mod first_version;
 mod instances;
 mod keys;
+mod leases;
 mod outage;
 mod owners;
 mod rotation;
@@ -114,7 +115,7 @@ impl TestStore {
             id: OwnerId::mint(),
             name: name.to_owned(),
             disabled: false,
-            prepaid: false,
+            credit_changes: 0,
             created_at: at(1_000),
         };
         self.create_owner(&act(), &owner).await.unwrap();

@@ -55,7 +55,7 @@ async fn a_name_that_is_taken_is_a_conflict_that_says_so(
         id: OwnerId::mint(),
         name: "acme".to_owned(),
         disabled: false,
-        prepaid: false,
+        credit_changes: 0,
         created_at: at(1),
     };
     let error = store.create_owner(&act(), &again).await.unwrap_err();

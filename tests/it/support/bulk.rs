@@ -61,7 +61,7 @@ pub(crate) fn disabled_owner(to: &TestStore, id: &str) {
         id: OwnerId::from_text(id),
         name: id.to_owned(),
         disabled: true,
-        prepaid: false,
+        credit_changes: 0,
         created_at: made_at(),
     };
     block_on(async {

@@ -1,0 +1,217 @@
+//! The statements about leases. They take no turn among the writers: no key changes by them.
+//!
+//! Whoever holds several rows takes them in one order, so that no two wait for each other: leases by
+//! their ids, then spending by key and month, then credits by owner.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::{query, query_as};
+
+use super::{This, Write};
+use crate::domain::money::{covers, lease_size};
+use crate::domain::{KeyId, LeaseId, Month, OwnerId, Reason};
+use crate::store::Result;
+use crate::store::leases::{Grant, LeaseAsk, Leases, Spending};
+
+/// Begins a statement that speaks of `family`: the key `$1` and its ancestors, with their budgets.
+macro_rules! family {
+    ($rest:expr) => {
+        concat!(
+            "WITH RECURSIVE family (id, parent_id, monthly_budget) AS ( \
+             SELECT id, parent_id, monthly_budget FROM keys WHERE id = $1 UNION \
+             SELECT k.id, k.parent_id, k.monthly_budget FROM keys k \
+             JOIN family f ON k.id = f.parent_id) ",
+            $rest
+        )
+    };
+}
+
+/// Selects leases to be changed.
+macro_rules! hold_leases {
+    ($which:expr) => {
+        concat!(
+            "SELECT id, key_id, owner_id, month, amount FROM leases WHERE ",
+            $which,
+            " ORDER BY id",
+            for_update!()
+        )
+    };
+}
+
+/// A lease that is held: its id, whose it is, whose credits are in it, its month, what is left.
+type LeaseRow = (i64, String, Option<String>, i64, i64);
+/// A key of a family: its id, what it may spend, what it has spent and what is held.
+type AccountRow = (String, Option<i64>, i64, i64);
+
+#[async_trait]
+impl Leases for This {
+    async fn grant(&self, ask: &LeaseAsk) -> Result<Grant> {
+        let mut write = self.connections.begin().await?;
+        let grant = take(&mut write, ask).await?;
+        match grant {
+            Grant::Granted(_) => write.commit().await?,
+            Grant::Short(_) => write.undo().await?,
+        }
+        Ok(grant)
+    }
+
+    async fn give_back(&self, lease: LeaseId, amount: i64) -> Result<()> {
+        let mut write = self.connections.begin().await?;
+        let hold = query_as::<_, LeaseRow>(hold_leases!("id = $1"));
+        if let Some(row) = write.all(hold.bind(lease.number())).await?.pop() {
+            let amount = amount.min(row.4);
+            free(&mut write, &row, amount).await?;
+            let shrink = query("UPDATE leases SET amount = amount - $2 WHERE id = $1");
+            write.run(shrink.bind(row.0).bind(amount)).await?;
+        }
+        write.commit().await
+    }
+
+    async fn renew_leases(&self, holder: &str, lasts: Duration) -> Result<Vec<LeaseId>> {
+        let hold = query_as::<_, LeaseRow>(hold_leases!("holder = $1"));
+        let mut write = self.connections.begin().await?;
+        write.all(hold.bind(holder)).await?;
+        // One in which nothing is left has been booked to its end. Should it be granted more, it is made anew.
+        let spent = query("DELETE FROM leases WHERE holder = $1 AND amount = 0");
+        write.run(spent.bind(holder)).await?;
+        let renew = query_as::<_, (i64,)>(concat!(
+            "UPDATE leases SET expires_at = ",
+            now_ms!(),
+            " + $2 WHERE holder = $1 RETURNING id"
+        ));
+        let renew = renew.bind(holder).bind(lasts.as_millis() as i64);
+        let rows = write.all(renew).await?;
+        write.commit().await?;
+        Ok(rows.into_iter().filter_map(|(id,)| LeaseId::from_number(id)).collect())
+    }
+
+    async fn release_leases(&self, holder: &str) -> Result<()> {
+        let mut write = self.connections.begin().await?;
+        let hold = query_as::<_, LeaseRow>(hold_leases!("holder = $1"));
+        let rows = write.all(hold.bind(holder)).await?;
+        end(&mut write, rows).await?;
+        write.commit().await
+    }
+
+    async fn release_expired_leases(&self) -> Result<usize> {
+        let mut write = self.connections.begin().await?;
+        let expired = hold_leases!(concat!("expires_at < ", now_ms!()));
+        let rows = write.all(query_as::<_, LeaseRow>(expired)).await?;
+        let released = rows.len();
+        end(&mut write, rows).await?;
+        write.commit().await?;
+        Ok(released)
+    }
+
+    async fn spending(&self, keys: &[KeyId], month: Month) -> Result<Vec<(KeyId, Spending)>> {
+        let rows = self.connections.all(Self::spending_of(keys, i64::from(month.number()))).await?;
+        let read = |(key, spent, held): (String, i64, i64)| {
+            (KeyId::from_text(key), Spending { spent, held })
+        };
+        Ok(rows.into_iter().map(read).collect())
+    }
+}
+
+/// The grant itself. The lease's own row comes first, and says whose credits are in it: those that
+/// there were when it was made.
+async fn take(write: &mut Write<'_>, ask: &LeaseAsk) -> Result<Grant> {
+    let (key, month) = (ask.key.as_str(), i64::from(ask.month.number()));
+    let lease = query_as::<_, (Option<String>,)>(concat!(
+        "INSERT INTO leases (id, holder, key_id, owner_id, month, amount, expires_at) \
+         SELECT $1, $2, k.id, (SELECT c.owner_id FROM credits c WHERE c.owner_id = $4), $5, 0, ",
+        now_ms!(),
+        " + $6 FROM keys k WHERE k.id = $3 \
+         ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at RETURNING owner_id"
+    ));
+    let lease = lease
+        .bind(ask.lease.number())
+        .bind(&ask.holder)
+        .bind(key)
+        .bind(ask.credits_of.as_ref().map(OwnerId::as_str))
+        .bind(month)
+        .bind(ask.lasts.as_millis() as i64);
+    let Some((credits_of,)) = write.all(lease).await?.pop() else {
+        return Ok(Grant::Short(Reason::BudgetExceeded));
+    };
+    let open = query(family!(
+        "INSERT INTO spending (key_id, month) SELECT id, $2 FROM family WHERE true ORDER BY id \
+         ON CONFLICT DO NOTHING"
+    ));
+    write.run(open.bind(key).bind(month)).await?;
+    let accounts = query_as::<_, AccountRow>(family!(concat!(
+        "SELECT s.key_id, f.monthly_budget, s.spent, s.held FROM spending s \
+         JOIN family f ON f.id = s.key_id WHERE s.month = $2 ORDER BY s.key_id",
+        for_update!(" OF s")
+    )));
+    let accounts = write.all(accounts.bind(key).bind(month)).await?;
+    let credits = match &credits_of {
+        Some(owner) => credits_left(write, owner).await?,
+        None => None,
+    };
+    let amount = match size(&accounts, credits, ask) {
+        Ok(amount) => amount,
+        Err(reason) => return Ok(Grant::Short(reason)),
+    };
+    let hold = query(family!(
+        "UPDATE spending SET held = held + $3 WHERE month = $2 AND key_id IN (SELECT id FROM family)"
+    ));
+    write.run(hold.bind(key).bind(month).bind(amount)).await?;
+    if let Some(owner) = &credits_of {
+        let hold = query("UPDATE credits SET held = held + $2 WHERE owner_id = $1");
+        write.run(hold.bind(owner).bind(amount)).await?;
+    }
+    let grow = query("UPDATE leases SET amount = amount + $2 WHERE id = $1");
+    write.run(grow.bind(ask.lease.number()).bind(amount)).await?;
+    Ok(Grant::Granted(amount))
+}
+
+/// How much is granted of what is left in all of them; or in which there is too little.
+fn size(accounts: &[AccountRow], credits: Option<i64>, ask: &LeaseAsk) -> Result<i64, Reason> {
+    let left = |(_, budget, spent, held): &AccountRow| budget.map(|it| it - spent - held);
+    let budgets = accounts.iter().filter_map(left).min().unwrap_or(i64::MAX);
+    if accounts.is_empty() || !covers(budgets, ask.size.least) {
+        return Err(Reason::BudgetExceeded);
+    }
+    let left = budgets.min(credits.unwrap_or(i64::MAX));
+    lease_size(left, ask.size).ok_or(Reason::CreditsExhausted)
+}
+
+/// What is left of an owner's credits; `None` where it has none to be spent.
+async fn credits_left(write: &mut Write<'_>, owner: &str) -> Result<Option<i64>> {
+    let credits = query_as::<_, (i64, i64)>(concat!(
+        "SELECT balance, held FROM credits WHERE owner_id = $1",
+        for_update!()
+    ));
+    let credits = write.all(credits.bind(owner)).await?.pop();
+    Ok(credits.map(|(balance, held)| balance - held))
+}
+
+/// Ends leases that are held.
+async fn end(write: &mut Write<'_>, rows: Vec<LeaseRow>) -> Result<()> {
+    for row in rows {
+        free(write, &row, row.4).await?;
+        write.run(query("DELETE FROM leases WHERE id = $1").bind(row.0)).await?;
+    }
+    Ok(())
+}
+
+/// So much of a lease flows back.
+async fn free(write: &mut Write<'_>, lease: &LeaseRow, amount: i64) -> Result<()> {
+    let (_, key, owner, month, _) = lease;
+    let order = query_as::<_, AccountRow>(family!(concat!(
+        "SELECT s.key_id, f.monthly_budget, s.spent, s.held FROM spending s \
+         JOIN family f ON f.id = s.key_id WHERE s.month = $2 ORDER BY s.key_id",
+        for_update!(" OF s")
+    )));
+    write.all(order.bind(key).bind(month)).await?;
+    let budgets = query(family!(
+        "UPDATE spending SET held = held - $3 WHERE month = $2 AND key_id IN (SELECT id FROM family)"
+    ));
+    write.run(budgets.bind(key).bind(month).bind(amount)).await?;
+    if let Some(owner) = owner {
+        let credits = query("UPDATE credits SET held = held - $2 WHERE owner_id = $1");
+        write.run(credits.bind(owner).bind(amount)).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! Budgets and credits: what is spent, by however many instances, and what is on the books of it.
+
+mod keepers;
