@@ -10,6 +10,7 @@ pub mod gateway;
 pub mod key;
 pub mod limit;
 pub mod proxy;
+pub mod self_service;
 pub mod spend;
 pub mod store;
 pub mod telemetry;

@@ -8,6 +8,7 @@ mod cors;
 mod keys;
 mod path;
 mod routes;
+mod self_service;
 mod upstreams;
 
 use std::collections::BTreeMap;
@@ -20,8 +21,8 @@ use super::files;
 use super::problem::{Complaints, suggestion};
 use super::tree::{Node, Table, Value, Word};
 use super::types::{
-    AccessLog, Cache, CacheKeySource, Config, ErrorOverride, Limits, LogOutput, Server,
-    StoreLocation,
+    AccessLog, Cache, CacheKeySource, Config, ErrorOverride, Limits, LogOutput, SelfService,
+    Server, StoreLocation,
 };
 use crate::domain::scope::{ScopeEntry, check_grant, check_name};
 use crate::domain::{AddressRange, Catalogue, Limit, Reason};
@@ -29,8 +30,8 @@ use crate::domain::{AddressRange, Catalogue, Limit, Reason};
 /// Checks the whole tree. What comes back is good only where no problem was found.
 pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
     check_listeners(root, complaints);
-    path::check_literal(root.table("self_service").text("prefix"), complaints);
-    let scopes = catalogue(root.table("scopes"), complaints);
+    let self_service = self_service::check(root.table("self_service"), complaints);
+    let scopes = catalogue(root.table("scopes"), self_service.as_ref(), complaints);
     let identity_prefix = keys::identity_prefix(root.table("identity"), complaints);
     let upstreams = upstreams::check(root.table("upstreams"), &identity_prefix, complaints);
     Config {
@@ -42,10 +43,11 @@ pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
         keys: keys::check(root.table("keys"), complaints),
         limits: limits(root.table("limits"), complaints),
         permissions: permissions(root.table("permissions"), &scopes, complaints),
-        routes: routes::check(root, &scopes, &upstreams, complaints),
+        routes: routes::check(root, &scopes, &upstreams, self_service.as_ref(), complaints),
         errors: errors(root.table("errors"), complaints),
         access_log: access_log(root.table("access_log"), complaints),
         scopes,
+        self_service,
         upstreams,
         identity_prefix,
     }
@@ -210,8 +212,12 @@ fn windows(path: &str, nodes: &[Node], complaints: &mut Complaints<'_>) -> Vec<L
     limits
 }
 
-fn catalogue(scopes: &Table, complaints: &mut Complaints<'_>) -> Catalogue {
-    let mut entries = BTreeMap::new();
+fn catalogue(
+    scopes: &Table,
+    self_service: Option<&SelfService>,
+    complaints: &mut Complaints<'_>,
+) -> Catalogue {
+    let mut entries = self_service.map(self_service::scopes).unwrap_or_default();
     for (name, at, node) in &scopes.entries {
         if let Err(error) = check_name(name) {
             complaints.problem(*at, format!("`{name}` is no name for a scope: {error}"));

@@ -44,6 +44,7 @@ use crate::proxy::listener::Listener;
 use crate::proxy::plan::Plan;
 use crate::proxy::probe::Probers;
 use crate::proxy::worker::{self, Order, Shared};
+use crate::self_service::{Clerk, Desk, Office};
 use crate::spend::{Keeper, Now};
 use crate::store::{self, Store, StoreError};
 use crate::telemetry::access::AccessLog;
@@ -114,6 +115,7 @@ impl Gateway {
             now_of(&sync),
             config.cache.stale_if_down,
         );
+        let (desk, clerk) = Desk::new();
         let tls = config.server.tls.clone().map(TlsServer::new).transpose()?;
         let shared = Arc::new(Shared {
             https_port: data_addresses[0].port(),
@@ -123,6 +125,7 @@ impl Gateway {
             auth: Authenticator::new(Arc::clone(&sync), pool, digests),
             limits,
             spender,
+            desk,
             metrics: Arc::clone(&metrics),
             access_log,
             connections_by_address: ConnectionCounts::default(),
@@ -136,7 +139,9 @@ impl Gateway {
             membership,
             draining: AtomicBool::new(false),
         });
-        let background = start_background(synchroniser, redis, keeper, &shared, store);
+        let background = start_background(synchroniser, redis, keeper, &shared, Arc::clone(&store));
+        let background =
+            background.into_iter().chain([serve_calls(clerk, &shared, store)]).collect();
         // With the store in reach, the first request finds it followed already; so with Redis.
         if sync.settles_within(STORE_ANSWERS).await == StoreState::Live {
             // Nobody is let in by an instance that a receipt does not count.
@@ -370,6 +375,13 @@ fn start_background(
     let redis = redis.map(|redis| tokio::spawn(redis.run()));
     let keep = tokio::spawn(keeper.run());
     [follow, flush, keep].into_iter().chain(redis).map(|task| task.abort_handle()).collect()
+}
+
+/// Has what keys ask of keygate itself done on the control plane.
+fn serve_calls(clerk: Clerk, shared: &Arc<Shared>, store: Arc<dyn Store>) -> AbortHandle {
+    let (clock, shared) = (shared.auth.sync.clock.clone(), Arc::clone(shared));
+    let config = Box::new(move || Arc::clone(&shared.plan.load().config));
+    tokio::spawn(clerk.run(Arc::new(Office { store, config, clock }))).abort_handle()
 }
 
 fn start_workers(

@@ -10,6 +10,7 @@ pub mod credits;
 mod error;
 pub mod family;
 pub mod feed;
+pub mod idempotency;
 pub mod leases;
 mod list;
 pub mod migrate;
@@ -35,6 +36,7 @@ pub use audit::{AuditFilter, AuditLog};
 pub use credits::{CreditBooks, CreditPolicy, Credits, Recharge};
 pub use family::Family;
 pub use feed::{Change, Changes, Feed};
+pub use idempotency::{Claim, Claimed, KeptAnswers};
 pub use leases::{Grant, LeaseAsk, Leases, Spending};
 pub use migrate::{SchemaStatus, prepare};
 pub use outbox::Outbox;
@@ -198,7 +200,9 @@ pub struct ConfirmedMac {
 /// Owners, keys and secrets, kept. Every change of them names its [`Act`] and is in the audit log, and
 /// what is to be told of it in the outbox, in one transaction with it.
 #[async_trait]
-pub trait Store: AuditLog + CreditBooks + Family + Leases + Outbox + Send + Sync + 'static {
+pub trait Store:
+    KeptAnswers + AuditLog + CreditBooks + Family + Leases + Outbox + Send + Sync + 'static
+{
     /// Brings the schema up to date under a lock; what was done. Safe to call from several
     /// instances at once.
     async fn migrate(&self) -> Result<SchemaStatus>;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up; a part names only parts that stand before it. So the data plane (`limit`,
 /// `auth`, `proxy`) cannot name the control plane, whose parts all stand behind it.
-const LAYERS: [&str; 14] = [
+const LAYERS: [&str; 15] = [
     "domain",
     "key",
     "tls",
@@ -16,6 +16,7 @@ const LAYERS: [&str; 14] = [
     "limit",
     "spend",
     "auth",
+    "self_service",
     "proxy",
     "admin",
     "gateway",

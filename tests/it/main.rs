@@ -19,6 +19,7 @@ mod raw;
 mod reload;
 mod restart;
 mod secrets;
+mod self_service;
 mod shared_limits;
 mod spend;
 mod store;

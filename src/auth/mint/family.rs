@@ -20,6 +20,11 @@ pub(super) struct Line<'a> {
 }
 
 impl<'a> Mint<'a> {
+    /// A key and those above it: its parent, that one's parent, and so on.
+    pub async fn family(&self, id: &KeyId) -> Result<Vec<Key>, MintError> {
+        Ok(self.line(id).await?.keys)
+    }
+
     /// The keys above a child of that parent.
     pub(super) async fn line(&self, parent: &KeyId) -> Result<Line<'a>, MintError> {
         let mut keys = Vec::new();

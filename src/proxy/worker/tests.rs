@@ -68,6 +68,7 @@ fn shared(directory: &std::path::Path) -> Arc<Shared> {
         auth: Authenticator::new(sync, pool, DigestKey::random().unwrap()),
         limits: None,
         spender,
+        desk: Desk::new().0,
         metrics,
         tls: ArcSwapOption::empty(),
         https_port: 443,

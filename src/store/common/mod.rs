@@ -8,6 +8,7 @@ mod audit;
 mod credits;
 mod events;
 mod family;
+mod idempotency;
 mod instances;
 mod leases;
 mod write;
