@@ -304,7 +304,7 @@ fn check_placeholders(reason: Reason, message: Word<'_>, complaints: &mut Compla
     let known: &[&str] = match reason {
         Reason::MissingScope => &["scope"],
         Reason::RateLimited => &["limit", "retry_after"],
-        Reason::BadRequest => &["detail"],
+        Reason::BadRequest | Reason::Conflict => &["detail"],
         _ => &[],
     };
     let is_name =

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -17,6 +17,8 @@ use crate::domain::{Millionths, Reason, Refusal};
 const MAX_LIST: usize = 256;
 /// The longest text in a list, in bytes.
 const MAX_TEXT: usize = 200;
+/// The longest name of a field that is said again: shorter than any secret.
+const LONGEST_NAME: usize = 32;
 /// The longest span of days, a hundred years.
 const MAX_DAYS: u32 = 36_500;
 
@@ -32,17 +34,20 @@ impl Fields {
         if may_be_empty && body.trim_ascii().is_empty() {
             return Ok(Self { fields: Vec::new() });
         }
-        let read: Self = serde_json::from_slice(body).map_err(|error| match error.classify() {
-            // Only the names of fields are in it: see below.
-            serde_json::error::Category::Data => {
-                bad(format!("the body: {}", without_place(&error)))
-            }
-            _ => bad("the body is not JSON"),
+        let read: Self = serde_json::from_slice(body).map_err(|error| {
+            let is_json = error.is_data();
+            bad(if is_json { "the body must be one JSON object" } else { "the body is not JSON" })
         })?;
-        match read.fields.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            Some(_) => Err(bad(format!("the body has a field other than {}", known.join(", ")))),
-            None => Ok(read),
+        for (place, (name, _)) in read.fields.iter().enumerate() {
+            if read.fields[..place].iter().any(|(earlier, _)| earlier == name) {
+                return Err(bad(format!("the field {} is given twice", called(name))));
+            }
+            if !known.contains(&name.as_str()) {
+                let known = known.join("`, `");
+                return Err(bad(format!("there is no field {}, only `{known}`", called(name))));
+            }
         }
+        Ok(read)
     }
 
     /// A text that must be there.
@@ -112,10 +117,11 @@ pub(super) fn bad(why: impl Into<String>) -> Refusal {
     Refusal::Because(Reason::BadRequest, why.into().into())
 }
 
-/// The library's words without line and column, which say nothing to who sends a line.
-fn without_place(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.split(" at line ").next().unwrap_or_default().to_owned()
+/// A field as a message names it; one that is not like a name may be a value gone astray.
+fn called(name: &str) -> String {
+    let part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let is_name = (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(part);
+    if is_name { format!("`{name}`") } else { "that it has".to_owned() }
 }
 
 impl<'de> Deserialize<'de> for Fields {
@@ -130,11 +136,8 @@ impl<'de> Deserialize<'de> for Fields {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
                 let mut fields: Vec<(String, Box<RawValue>)> = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
-                    if fields.iter().any(|(known, _)| *known == name) {
-                        return Err(A::Error::custom("a field is given twice"));
-                    }
-                    fields.push((name, value));
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
                 }
                 Ok(Fields { fields })
             }
@@ -165,14 +168,16 @@ mod tests {
             ("{", "not JSON"),
             ("{} {}", "not JSON"),
             ("{\"name\":\"a\",}", "not JSON"),
-            ("[]", "a JSON object"),
-            ("7", "a JSON object"),
-            ("{\"name\":\"a\",\"name\":\"b\"}", "given twice"),
-            ("{\"name\":\"a\",\"n\\u0061me\":\"b\"}", "given twice"),
-            ("{\"owner\":\"a\"}", "other than name, scopes, budget, days"),
+            ("[]", "one JSON object"),
+            ("7", "one JSON object"),
+            ("\"hush\"", "one JSON object"),
+            ("{\"name\":\"a\",\"name\":\"b\"}", "`name` is given twice"),
+            ("{\"name\":\"a\",\"n\\u0061me\":\"b\"}", "`name` is given twice"),
+            ("{\"owner\":\"a\"}", "no field `owner`, only `name`, `scopes`, `budget`, `days`"),
+            ("{\"hush-hush\":\"a\"}", "no field that it has"),
         ] {
             let why = why(read(body).err().expect(body));
-            assert!(why.contains(expected) && !why.contains("owner"), "{body}: {why}");
+            assert!(why.contains(expected) && !why.contains("hush"), "{body}: {why}");
         }
         assert!(Fields::read(b" ", &[], true).is_ok());
     }

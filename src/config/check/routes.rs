@@ -62,7 +62,7 @@ pub(super) fn check(
         });
     }
     warn_of_shadowed(&taken, complaints);
-    warn_of_idle_parts(root, &routes, upstreams, complaints);
+    warn_of_idle_parts(root, &routes, upstreams, own, complaints);
     routes
 }
 
@@ -212,9 +212,10 @@ fn warn_of_idle_parts(
     root: &Table,
     routes: &[Route],
     upstreams: &[Upstream],
+    own: Option<&SelfService>,
     complaints: &mut Complaints<'_>,
 ) {
-    if root.list("routes").is_empty() {
+    if root.list("routes").is_empty() && own.is_none() {
         complaints.warning(0, "there are no routes, so that every request is answered 404");
     }
     for (index, upstream) in upstreams.iter().enumerate() {

@@ -4,6 +4,7 @@ mod family;
 mod feed;
 mod first_version;
 mod instances;
+mod kept_answers;
 mod keys;
 mod leases;
 mod outage;
