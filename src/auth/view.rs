@@ -83,8 +83,9 @@ pub struct RotationView {
 }
 
 impl<'a> KeyView<'a> {
-    /// Shows a key as it stands at `now` under the operator's rotation policy.
-    pub fn new(held: &'a KeyWithSecrets, policy: &Keys, now: Timestamp) -> Self {
+    /// Shows a key as it stands at `now` under the operator's rotation policy, with what it has `spent`
+    /// in the month of that.
+    pub fn new(held: &'a KeyWithSecrets, policy: &Keys, spent: Millionths, now: Timestamp) -> Self {
         let key = &held.key;
         Self {
             id: &key.id,
@@ -97,7 +98,7 @@ impl<'a> KeyView<'a> {
             limits: &key.limits,
             allowed_ips: &key.allowed_ips,
             monthly_budget: key.monthly_budget,
-            spent: Millionths::default(),
+            spent,
             created_at: key.created_at,
             expires_at: key.expires_at,
             last_used_at: held.last_used_at(),

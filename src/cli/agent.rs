@@ -56,7 +56,7 @@ async fn run_create(session: &Session, new: Create, output: Output) -> Result {
         say("Agent created successfully!")?;
         say_before("API Key: ")?;
     }
-    key::print_secret(session, &key, &minted, true, output)
+    key::print_secret(session, &key, &minted, true, output).await
 }
 
 async fn list(session: &Session, paging: &Paging, output: Output) -> Result {
@@ -73,6 +73,6 @@ async fn list(session: &Session, paging: &Paging, output: Output) -> Result {
     };
     let headings = ["ID", "NAME", "STATUS", "CREATED", "LAST USED"];
     let rows = || table(&headings, page.rows.iter().map(row).collect());
-    output.show(&key::views(session, &page), rows)?;
+    output.show(&key::views(session, &page).await?, rows)?;
     more(output, page.next_cursor.as_deref())
 }

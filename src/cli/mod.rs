@@ -23,6 +23,7 @@ mod receipt;
 mod serve;
 mod session;
 mod typed;
+mod usage;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -91,6 +92,8 @@ enum Command {
     Credits(credits::Credits),
     /// Who changed what, when, from where
     Audit(audit::Audit),
+    /// What was used, and what it cost
+    Usage(usage::Usage),
     /// The running instances: who they are, and how far behind
     Instances,
     /// Run a small upstream that answers with the request it got
@@ -129,6 +132,7 @@ fn dispatch(command: Command, globals: &Globals) -> Result {
         Command::Agent(agent) => on_this_thread(agent::run(agent, globals)),
         Command::Credits(credits) => on_this_thread(credits::run(credits, globals)),
         Command::Audit(audit) => on_this_thread(audit::run(audit, globals)),
+        Command::Usage(usage) => on_this_thread(usage::run(usage, globals)),
         Command::Instances => on_this_thread(instances::run(globals)),
         Command::Health(health) => on_this_thread(health::run(health, globals)),
         Command::Completions(completions) => documents::completions(&completions),

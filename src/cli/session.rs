@@ -10,7 +10,7 @@ use super::{Failure, Globals};
 use crate::auth::mint::{Asker, Mint};
 use crate::auth::view::KeyView;
 use crate::config::{self, Config, Environment, LoadedConfig};
-use crate::domain::{Actor, Clock, KeyWithSecrets};
+use crate::domain::{Actor, Clock, KeyId, KeyWithSecrets, Month};
 use crate::store::{self, Store};
 
 /// A loaded configuration and its store, with a schema that fits.
@@ -53,8 +53,18 @@ impl Session {
     }
 
     /// A key as programs are shown it.
-    pub(crate) fn view<'a>(&self, key: &'a KeyWithSecrets) -> KeyView<'a> {
-        KeyView::new(key, &self.config().keys, self.now())
+    pub(crate) async fn view<'a>(&self, key: &'a KeyWithSecrets) -> Result<KeyView<'a>> {
+        let mut views = self.views(std::slice::from_ref(key)).await?;
+        Ok(views.pop().expect("a key has a view"))
+    }
+
+    /// Keys as programs are shown them, in their order.
+    pub(crate) async fn views<'a>(&self, keys: &'a [KeyWithSecrets]) -> Result<Vec<KeyView<'a>>> {
+        let (now, policy) = (self.now(), &self.config().keys);
+        let ids: Vec<KeyId> = keys.iter().map(|key| key.key.id.clone()).collect();
+        let spent = self.store.spent(&ids, Month::of(now)).await?;
+        let spent = |key: &KeyWithSecrets| spent.get(&key.key.id).copied().unwrap_or_default();
+        Ok(keys.iter().map(|key| KeyView::new(key, policy, spent(key), now)).collect())
     }
 
     /// The time now.

@@ -22,7 +22,7 @@ use super::problem::{Complaints, suggestion};
 use super::tree::{Node, Table, Value, Word};
 use super::types::{
     AccessLog, Cache, CacheKeySource, Config, ErrorOverride, Limits, LogOutput, SelfService,
-    Server, StoreLocation,
+    Server, StoreLocation, Usage,
 };
 use crate::domain::scope::{ScopeEntry, check_grant, check_name};
 use crate::domain::{AddressRange, Catalogue, Limit, Reason};
@@ -38,6 +38,7 @@ pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
         server: server(root.table("server"), complaints),
         admin_listen: root.table("admin").address("listen"),
         store: store(root.table("store"), complaints),
+        usage: usage(root.table("usage"), complaints),
         cache: cache(root.table("cache")),
         redis: cluster::check(root.table("cluster"), complaints),
         keys: keys::check(root.table("keys"), complaints),
@@ -177,6 +178,18 @@ fn store(store: &Table, complaints: &mut Complaints<'_>) -> StoreLocation {
         ),
     );
     StoreLocation::Sqlite(PathBuf::new())
+}
+
+fn usage(usage: &Table, complaints: &mut Complaints<'_>) -> Usage {
+    let journal = usage.text("journal");
+    if journal.text.is_empty() {
+        complaints.problem(journal.at, "`usage.journal` must name a folder");
+    }
+    Usage {
+        journal: journal.text.into(),
+        keep_requests: usage.duration("keep_requests"),
+        keep_hours: usage.duration("keep_hours"),
+    }
 }
 
 fn cache(cache: &Table) -> Cache {

@@ -36,7 +36,7 @@ pub use problem::Problem;
 pub use types::{
     AccessLog, Cache, CacheKeySource, Config, ErrorOverride, Health, Keys, Limits, LogOutput,
     Origins, RedisLocation, RedisNode, RedisPlace, Requirement, Route, SelfService, Server,
-    StoreLocation, Target, Upstream,
+    StoreLocation, Target, Upstream, Usage,
 };
 
 /// Where a configuration is looked for when none is named, the first before the second.

@@ -29,6 +29,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::section("server", SERVER, "The data plane: where clients connect."),
     Setting::section("admin", ADMIN, "The admin plane: health, metrics, admin API."),
     Setting::section("store", STORE, "Where keys and owners are kept."),
+    Setting::section(
+        "usage",
+        USAGE,
+        "What is kept of answered requests: the usage journal, the books.",
+    ),
     Setting::section("cache", CACHE, "The key table: what of the store is held in memory."),
     Setting::section("cluster", CLUSTER, "What several instances share beside the store."),
     Setting::section(
@@ -196,6 +201,30 @@ const STORE: &[Setting] = &[Setting::default(
     "`sqlite://PATH` (relative to the working directory) or `postgres://USER:PASSWORD@HOST/NAME`. \
      The environment's `DATABASE_URL` wins over it.",
 )];
+
+const USAGE: &[Setting] = &[
+    Setting::default(
+        "journal",
+        One(Text),
+        r#""keygate-usage""#,
+        "Folder of the journal that answered requests are written to before they are booked in the \
+         store, made where there is none; relative to the working directory. Keep it on a disk that \
+         outlives the process: what is left in it is booked by the next start.",
+    ),
+    Setting::default(
+        "keep_requests",
+        One(ANY_DURATION),
+        r#""1d""#,
+        "How long each request is kept in the store by itself; `\"0s\"`: not at all. Counts and costs \
+         are kept in any case.",
+    ),
+    Setting::default(
+        "keep_hours",
+        One(LONGER_THAN_ZERO),
+        r#""90d""#,
+        "How long usage is kept by hour; after that it is kept by day.",
+    ),
+];
 
 const CACHE: &[Setting] = &[
     Setting::default(

@@ -343,7 +343,8 @@ fn the_scopes_of_self_service_are_in_the_catalogue_and_described_by_the_operator
     assert_eq!(names("[self_service]\nenabled = false"), [""; 0]);
     let all = ["agents:create", "billing:read", "keys:read", "keys:write"];
     assert_eq!(names("[self_service]\nenabled = true"), all);
-    let renamed = "[self_service]\nenabled = true\nscopes = { 'keys:write' = 'k' }\n[scopes]\nk = 'K'";
+    let renamed =
+        "[self_service]\nenabled = true\nscopes = { 'keys:write' = 'k' }\n[scopes]\nk = 'K'";
     assert_eq!(names(renamed), ["agents:create", "billing:read", "k", "keys:read"]);
     let config = good(renamed).config;
     assert_eq!(config.scopes.entries().find(|(name, _)| *name == "k").unwrap().1.description, "K");

@@ -22,6 +22,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// `[store]`.
     pub store: StoreLocation,
+    /// `[usage]`: the journal and the books.
+    pub usage: Usage,
     /// `[cache]`: the key table.
     pub cache: Cache,
     /// `cluster.redis`: where limits are shared, if they are.
@@ -97,6 +99,17 @@ pub enum StoreLocation {
     Sqlite(PathBuf),
     /// `postgres://…` or `postgresql://…`, with its password.
     Postgres(String),
+}
+
+/// `[usage]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The folder of the processes' journals.
+    pub journal: PathBuf,
+    /// How long the store keeps single requests; zero: not at all.
+    pub keep_requests: Duration,
+    /// How long it counts by hour.
+    pub keep_hours: Duration,
 }
 
 /// `[cache]`.

@@ -82,6 +82,12 @@ record_id! {
     AuditId, "aud_"
 }
 
+record_id! {
+    /// Names a process's usage journal and whoever holds its leases: `jrn_` and 26 characters of
+    /// base32.
+    JournalId, "jrn_"
+}
+
 fn base32(mut value: u128) -> String {
     let mut text = [0u8; 26];
     for place in text.iter_mut().rev() {

@@ -27,7 +27,7 @@ pub use call::Call;
 pub use clock::Clock;
 pub use event::{Event, EventKind};
 pub use explanation::Explanation;
-pub use id::{AuditId, EventId, InstanceId, KeyId, OwnerId, PublicId};
+pub use id::{AuditId, EventId, InstanceId, JournalId, KeyId, OwnerId, PublicId};
 pub use instance::{Instance, InstanceStatus, SeenInstance};
 pub use key::{Environment, Key, KeyStatus, KeyWithSecrets, Secret, SecretStatus};
 pub use money::Millionths;

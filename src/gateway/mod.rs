@@ -8,6 +8,7 @@ mod listeners;
 mod others;
 mod reload;
 mod systemd;
+mod usage;
 
 use std::io;
 use std::net::SocketAddr;
@@ -37,7 +38,7 @@ use crate::auth::table::Moment;
 use crate::cluster::Membership;
 use crate::config::reload::Watch;
 use crate::config::{Config, Environment, LoadedConfig, StoreLocation};
-use crate::domain::{Clock, InstanceId};
+use crate::domain::Clock;
 use crate::key::hash::DigestKey;
 use crate::limit::{ConnectionCounts, RedisClient, SharedLimits};
 use crate::proxy::listener::Listener;
@@ -85,6 +86,8 @@ impl Gateway {
         let (data_addresses, redirect_address) = (bound.data_addresses(), bound.redirect_address());
         let store = open_store(&config).await?;
         let metrics = Metrics::new(config.server.workers, env!("CARGO_PKG_VERSION"));
+        let journal = usage::begin(&config)?;
+        usage::show(&journal, &metrics);
         let plan = Plan::new(Arc::clone(&config), 1)?.in_service(&metrics, None);
         let (sync, mut synchroniser) = Sync::new(
             Arc::clone(&store),
@@ -110,7 +113,7 @@ impl Gateway {
         let (limits, redis) = limits.unzip();
         let (spender, keeper) = Keeper::new(
             Arc::clone(&store),
-            InstanceId::mint().to_string(),
+            journal.id().clone(),
             membership.running(),
             now_of(&sync),
             config.cache.stale_if_down,
@@ -126,6 +129,7 @@ impl Gateway {
             limits,
             spender,
             desk,
+            journal,
             metrics: Arc::clone(&metrics),
             access_log,
             connections_by_address: ConnectionCounts::default(),
@@ -139,9 +143,10 @@ impl Gateway {
             membership,
             draining: AtomicBool::new(false),
         });
-        let background = start_background(synchroniser, redis, keeper, &shared, Arc::clone(&store));
-        let background =
-            background.into_iter().chain([serve_calls(clerk, &shared, store)]).collect();
+        let mut background =
+            start_background(synchroniser, redis, keeper, &shared, Arc::clone(&store));
+        background.extend(usage::start_background(&shared, &store));
+        background.push(serve_calls(clerk, &shared, store));
         // With the store in reach, the first request finds it followed already; so with Redis.
         if sync.settles_within(STORE_ANSWERS).await == StoreState::Live {
             // Nobody is let in by an instance that a receipt does not count.
@@ -236,6 +241,7 @@ impl Gateway {
             task.abort();
         }
         flush(&control.shared.auth, &*control.store).await;
+        control.shared.journal.close(&*control.store, &control.shared.auth.sync.clock).await;
         control.shared.access_log.close();
         if let Some(admin) = admin {
             admin.stop();

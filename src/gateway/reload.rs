@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Control, systemd};
+use super::{Control, systemd, usage};
 use crate::config::reload::Watch;
 use crate::config::{Config, LoadedConfig, Problem};
 use crate::proxy::plan::Plan;
@@ -82,6 +82,9 @@ impl Reloader {
             .map_err(|error| Refused::Other(error.to_string()))?
             .in_service(&shared.metrics, Some(&shared.plan.load()));
         let cache_keys = loaded.cache_keys().map_err(Refused::Other)?;
+        let routes = plan.config.routes.iter().map(|route| route.path.as_str());
+        shared.journal.know_routes(routes).map_err(|error| Refused::Other(error.to_string()))?;
+        shared.journal.keep(usage::keeping(&plan.config));
         let wanted = &loaded.config.server.tls;
         if self.tls.as_ref().map(TlsServer::files) != wanted.as_ref() {
             let tls = wanted.clone().map(TlsServer::new).transpose();
@@ -128,6 +131,7 @@ fn needs_restart(running: &Config, new: &Config) -> Vec<&'static str> {
         ("server.workers", running.server.workers != new.server.workers),
         ("admin.listen", running.admin_listen != new.admin_listen),
         ("store.url", running.store != new.store),
+        ("usage.journal", running.usage.journal != new.usage.journal),
         ("cluster.redis", running.redis != new.redis),
         ("cache.capacity", running.cache.capacity != new.cache.capacity),
     ]

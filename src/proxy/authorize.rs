@@ -85,6 +85,13 @@ pub fn authorize<'a>(
     Ok(Authorized { verified, rights })
 }
 
+impl Authorized<'_> {
+    /// The key as it was read when it passed.
+    pub fn record(&self) -> &KeyRecord {
+        &self.rights.record
+    }
+}
+
 /// Sets aside what the request costs, then counts it against the key's limits and the route's: all of
 /// it, or nothing. Waits only where other instances share the limits, or where this one does not hold
 /// enough of the budget.
@@ -118,21 +125,21 @@ async fn pay(
     spender: &Spender,
     now: Moment,
 ) -> Result<Option<Reservation>, Reason> {
-    let Authorized { verified, rights } = authorized;
     if route.charge.is_free() {
         return Ok(None);
     }
-    let Some(terms) = verified.key().terms(&rights.record) else { return Ok(None) };
+    let key = authorized.verified.key();
+    let Some(terms) = key.terms(authorized.record()) else { return Ok(None) };
     let now = Now { wall_ms: now.wall_ms, monotonic_ms: now.monotonic_ms };
-    spender.reserve(&verified.key().purse, route.charge.least(), terms, now).await.map(Some)
+    spender.reserve(&key.purse, route.charge.least(), terms, now).await.map(Some)
 }
 
 /// A limit that is reached is told before a budget that is spent: it is the earlier step.
 fn exhausted(authorized: &Authorized<'_>, route: &Route, now: Moment) -> Option<Refusal> {
-    let Authorized { verified, rights } = authorized;
     let of_route = Some((route.id, route.limits.as_slice()));
-    let counters = &verified.key().counters;
-    let standings = counters.peek(&rights.record.limits, of_route, now.monotonic_ms).into_iter();
+    let counters = &authorized.verified.key().counters;
+    let standings =
+        counters.peek(&authorized.record().limits, of_route, now.monotonic_ms).into_iter();
     let reached = standings.filter(|standing| standing.remaining == 0);
     let standing = reached.max_by_key(|standing| standing.retry_after_ms)?;
     Some(Exceeded { standing }.into())

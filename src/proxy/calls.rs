@@ -26,7 +26,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const LONGEST_NAME: usize = 255;
 
 /// Who asks, as the steps before have found out.
-pub struct Asker<'a> {
+pub struct By<'a> {
     /// Its secret and its key.
     pub verified: &'a Verified,
     /// That it may.
@@ -40,19 +40,19 @@ pub fn asked(
     call: Call,
     path: &str,
     request: &Request<Incoming>,
-    asker: &Asker<'_>,
+    by: &By<'_>,
     worker: &Worker,
     meter: &Meter,
 ) -> Result<Asked, Refusal> {
-    let holder = asker.permit.holder().expect("a call is made by a key");
+    let holder = by.permit.holder().expect("a call is made by a key");
     let caller = Caller {
         rights: holder.rights.clone(),
-        secret: asker.verified.secret.id,
+        secret: by.verified.secret.id,
         address: meter.sender().address,
     };
-    let once = if call.is_creation() { once(request.headers(), asker.credential)? } else { None };
+    let once = if call.is_creation() { once(request.headers(), by.credential)? } else { None };
     let standings = match call {
-        Call::Me => standings(&caller, asker.verified, worker),
+        Call::Me => standings(&caller, by.verified, worker),
         _ => Vec::new(),
     };
     Ok(Asked {

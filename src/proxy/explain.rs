@@ -4,6 +4,8 @@
 //! It reads the store for itself and asks no running gateway, so it knows what a limit is and not
 //! how much of it is left.
 
+mod money;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use http::Method;
 use jiff::Timestamp;
 use thiserror::Error;
 
+use self::money::Money;
 use super::authorize::{check_address, check_environment, check_scopes};
 use super::path::canonical;
 use super::plan::{Plan, PlanError};
@@ -20,9 +23,11 @@ use crate::auth::Verified;
 use crate::auth::table::{KeyEntry, KeyRecord, KeyTable, Moment};
 use crate::config::Config;
 use crate::domain::explanation::{Answer, Check, Explanation, Outcome};
+use crate::domain::money::covers;
 use crate::domain::{Clock, Environment, KeyId, PublicId, Reason, Refusal};
 use crate::key::SecretText;
 use crate::key::hash::{Argon2Verifier, HashError};
+use crate::store::credits::balance;
 use crate::store::{Loaded, Store, StoreError};
 use crate::telemetry::access::masked;
 
@@ -75,7 +80,12 @@ pub async fn explain(
     let plan = Plan::new(Arc::new(config.clone()), 0)?;
     let now = Moment { monotonic_ms: 0, wall_ms: clock.now_ms() };
     let presented = present(&plan, store, now, &question.credential).await?;
-    let mut walk = Walk { plan: &plan, now, question: &question, checks: Vec::new(), route: None };
+    let money = match &presented {
+        Presented::Right(verified) => Money::of(verified.key(), store, now).await?,
+        Presented::Nothing | Presented::Wrong(_) => Money::default(),
+    };
+    let (plan, question) = (&plan, &question);
+    let mut walk = Walk { plan, now, question, money, checks: Vec::new(), route: None };
     let answer = match walk.go(&presented) {
         Ok(destination) => Answer { status: None, reason: None, code: None, message: destination },
         Err(refusal) => walk.refused(&refusal),
@@ -167,6 +177,7 @@ struct Walk<'a> {
     plan: &'a Plan,
     now: Moment,
     question: &'a Question,
+    money: Money,
     checks: Vec<Check>,
     route: Option<String>,
 }
@@ -209,6 +220,7 @@ impl Walk<'_> {
         let scopes = check_scopes(&rights, route);
         self.check("scope", scopes, |()| format!("needs {}, has {has}", needs(route)))?;
         self.limits(record, route);
+        self.budget(record, route)?;
         Ok(self.destination(route, record.key.environment))
     }
 
@@ -240,6 +252,29 @@ impl Walk<'_> {
         }
         let detail = format!("{}; how much is left, the running gateway knows", limits.join(", "));
         self.note("limit", Outcome::Passed, detail);
+    }
+
+    fn budget(&mut self, record: &KeyRecord, route: &Route) -> Result<(), Refusal> {
+        let charge = &route.charge;
+        if charge.is_free() {
+            self.skip("budget", "the route costs nothing");
+            return Ok(());
+        }
+        if !record.counted {
+            self.skip("budget", "test keys pay nothing");
+            return Ok(());
+        }
+        let Some((left, told, reason)) = self.money.tightest() else {
+            self.skip("budget", "no budget and no credits bind this key");
+            return Ok(());
+        };
+        let cost = match &charge.header {
+            Some(header) => format!("costs what the upstream says in {header}"),
+            None => format!("costs {}", balance(charge.fixed)),
+        };
+        let enough = covers(left, charge.least()).then_some(()).ok_or(reason.into());
+        let detail = format!("{cost}; {told}");
+        self.check("budget", enough, |()| detail)
     }
 
     fn destination(&mut self, route: &Route, environment: Environment) -> String {

@@ -87,8 +87,12 @@ pub async fn forward(
         let again = if last { None } else { Again::of(&request) };
         let sending = Sending { timeout_ms: decided.route.timeout_ms, upgrade };
         let failure = match send(request, pool, &sending, meter).await {
-            Ok((response, lease)) => {
+            Ok((mut response, lease)) => {
                 pool.state().succeeded();
+                let cost = decided.route.charge.settle(response.headers_mut());
+                if let Some(holder) = permit.holder() {
+                    meter.used(decided.route, &holder.rights.record, response.status(), cost);
+                }
                 if upgrade && websocket::is_granted(response.status(), response.headers()) {
                     meter.answered();
                     return Ok(switch(response, lease, decided.route.tunnel_idle_ms));

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use super::adopted::Adopted;
 use super::authorize;
 use super::body::Outgoing;
-use super::calls::{self, Asker};
+use super::calls::{self, By};
 use super::cors::Preflight;
 use super::credential;
 use super::forward::{self, Decided};
@@ -65,14 +65,15 @@ pub async fn handle(
         meter.verified(&verified);
         let authorized = authorize::authorize(&verified, route, plan, client, now)?;
         check_length(&request, route)?;
+        meter.reserve(&authorized.record().key)?;
         // 8: limits, budget, credits.
         let mut permit = authorize::admit(authorized, route, worker.books(), now).await?;
         meter.counted(permit.standing());
         meter.pays(permit.take_payment());
         verified.secret.used(now.wall_ms);
         if let Some(call) = route.call {
-            let asker = Asker { verified: &verified, permit: &permit, credential: credential.text };
-            let asked = calls::asked(call, &path, &request, &asker, worker, meter)?;
+            let by = By { verified: &verified, permit: &permit, credential: credential.text };
+            let asked = calls::asked(call, &path, &request, &by, worker, meter)?;
             return Box::pin(calls::answer(asked, request, route, worker, meter)).await;
         }
         (permit, credential.held_in)

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -18,13 +18,16 @@ use super::connection::{Connection, Holder, Waiting};
 use super::cors::Readable;
 use super::headers::Trace;
 use super::respond;
+use super::route::Route;
 use super::upstream::TargetPool;
 use super::worker::Worker;
 use crate::auth::Verified;
-use crate::domain::Reason;
+use crate::auth::table::KeyRecord;
+use crate::domain::{Key, Millionths, Reason};
 use crate::limit::Standing;
-use crate::spend::Reservation;
+use crate::spend::{CostError, Reservation};
 use crate::telemetry::access::Entry;
+use crate::usage::{Line, Place};
 
 /// nginx's word for a client that left before it was answered; never sent to anybody.
 const CLIENT_LEFT: u16 = 499;
@@ -54,6 +57,8 @@ pub struct Meter {
     overhead: Option<Duration>,
     upload: Rc<Upload>,
     bytes_out: u64,
+    /// Where it will be written down, from before it is forwarded until its answer has come.
+    place: Option<Place>,
 }
 
 impl Meter {
@@ -88,6 +93,7 @@ impl Meter {
             overhead: None,
             upload: Rc::default(),
             bytes_out: 0,
+            place: None,
             worker,
         }
     }
@@ -102,6 +108,47 @@ impl Meter {
         let (key, secret) = (Arc::clone(verified.key()), verified.secret.id);
         self.connection.held_by(Holder { key, secret });
         self.grace_ends_ms = verified.secret.end.expiry.at_ms();
+    }
+
+    /// Takes its place in the usage journal; without one it must not be forwarded.
+    pub fn reserve(&mut self, key: &Key) -> Result<(), Reason> {
+        let place = self.worker.usage().reserve(key.id.as_str(), key.owner_id.as_str());
+        self.place = Some(place.ok_or(Reason::StoreUnavailable)?);
+        Ok(())
+    }
+
+    /// The head of its answer has come: what was used, and what that cost, is in the journal before
+    /// anything of it goes on to the client.
+    pub fn used(
+        &mut self,
+        route: &Route,
+        record: &KeyRecord,
+        status: StatusCode,
+        cost: Result<i64, CostError>,
+    ) {
+        let Some(place) = self.place.take() else { return };
+        let cost = cost.unwrap_or_else(|error| self.believe_nothing(route, error));
+        let cost = if record.counted { cost } else { 0 };
+        let lease = self.payment.take().map(|payment| payment.settle(cost));
+        place.fill(&Line {
+            at_ms: self.worker.now().wall_ms,
+            request_id: self.request_id.as_bytes(),
+            key: record.key.id.as_str(),
+            owner: record.key.owner_id.as_str(),
+            route: route.usage,
+            status: status.as_u16(),
+            cost: Millionths::new(cost).unwrap_or_default(),
+            lease: lease.map(|(id, paid)| (id, Millionths::new(paid).unwrap_or_default())),
+        });
+    }
+
+    /// What is charged where the upstream says no usable cost. That is told now and then, and counted.
+    fn believe_nothing(&self, route: &Route, error: CostError) -> i64 {
+        if self.worker.metrics().cost_refused() {
+            let (path, fixed) = (&*route.path, route.charge.fixed);
+            tracing::warn!(route = path, %error, fixed, "an upstream said no usable cost");
+        }
+        route.charge.fixed
     }
 
     /// It was counted, and so the limit nearest to its end stands.

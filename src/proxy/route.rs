@@ -10,6 +10,7 @@ use crate::domain::{Call, Catalogue, Limit, Reason, Refusal, ScopeSet};
 use crate::limit::RouteId;
 use crate::self_service;
 use crate::spend::Charge;
+use crate::usage::RouteName;
 
 use super::cors::{Cors, Preflight};
 use super::matcher::{Match, Matcher, PatternError};
@@ -28,6 +29,8 @@ pub struct Route {
     pub path: Arc<str>,
     /// Which key may.
     pub requirement: Requirement,
+    /// Its path, as the usage journal names it.
+    pub usage: RouteName,
     /// Its upstream's place in the configuration; beyond all of them where keygate answers itself.
     pub upstream: usize,
     /// What its requests cost.
@@ -144,6 +147,7 @@ impl Route {
             index,
             path: route.path.as_str().into(),
             requirement: Requirement::new(&route.requirement, &config.scopes),
+            usage: RouteName::of(&route.path),
             upstream: route.upstream,
             charge: Charge { fixed: route.cost.get(), header: route.cost_header.clone() },
             limits: route.limits.clone(),
@@ -168,6 +172,7 @@ impl Route {
         Self {
             index,
             id: RouteId::of([path.as_str(), call.method().as_str()]),
+            usage: RouteName::of(&path),
             path: path.into(),
             requirement: Requirement::new(&config::Requirement::All(scopes), catalogue),
             upstream: usize::MAX,

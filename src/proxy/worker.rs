@@ -47,6 +47,7 @@ use crate::self_service::Desk;
 use crate::spend::Spender;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::{Metrics, WaitedFor, WorkerMetrics};
+use crate::usage::{Journal, Writer};
 
 /// How often overdue connections are looked for: the precision of every timeout.
 const SWEEP: Duration = Duration::from_millis(100);
@@ -74,6 +75,8 @@ pub struct Shared {
     pub spender: Spender,
     /// Where calls of the self-service API are handed in.
     pub desk: Desk,
+    /// Where answered requests are written down.
+    pub journal: Arc<Journal>,
     /// All counters.
     pub metrics: Arc<Metrics>,
     /// Where access log lines go.
@@ -114,6 +117,7 @@ pub struct Worker {
     adopted: RefCell<Rc<Adopted>>,
     index: usize,
     metrics: Arc<WorkerMetrics>,
+    usage: Rc<Writer>,
     connections: RefCell<Vec<std::rc::Weak<Connection>>>,
     open: Cell<usize>,
     sweeps: Cell<u32>,
@@ -147,6 +151,7 @@ impl Worker {
             index,
             adopted: RefCell::new(adopted),
             metrics,
+            usage: shared.journal.writer(index),
             connections: RefCell::default(),
             open: Cell::new(0),
             sweeps: Cell::new(0),
@@ -185,6 +190,11 @@ impl Worker {
     /// This worker's counters.
     pub fn metrics(&self) -> &WorkerMetrics {
         &self.metrics
+    }
+
+    /// This worker's part of the usage journal.
+    pub fn usage(&self) -> &Rc<Writer> {
+        &self.usage
     }
 
     /// Which worker this is, from 0.

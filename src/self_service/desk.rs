@@ -104,11 +104,9 @@ impl Office {
 
     async fn serve(&self, asked: Asked) -> Outcome {
         let config = (self.config)();
-        let asker = Asker {
-            actor: Actor::Key(asked.caller.id().clone()),
-            address: Some(asked.caller.address),
-        };
-        let mint = Mint { store: &*self.store, config: &config, clock: &self.clock, asker: &asker };
+        let (actor, address) = (Actor::Key(asked.caller.id().clone()), asked.caller.address);
+        let by = Asker { actor, address: Some(address) };
+        let mint = Mint { store: &*self.store, config: &config, clock: &self.clock, asker: &by };
         match &asked.once {
             Some(name) => once(mint, &asked, name, answer(mint, &asked)).await,
             None => answer(mint, &asked).await,

@@ -86,16 +86,16 @@ fn is_undecided(refusal: &Refusal) -> bool {
 
 impl Seal {
     fn of(asked: &Asked, once: &Once) -> Self {
-        let asker = asked.caller.id().clone();
+        let caller = asked.caller.id().clone();
         let root = Key::new(HMAC_SHA256, once.secret.expose().as_bytes());
-        let named = [asker.as_str().as_bytes(), once.name.as_bytes()];
+        let named = [caller.as_str().as_bytes(), once.name.as_bytes()];
         let key = mac(&root, b"keygate idempotency: answer", &named);
         let requests =
             Key::new(HMAC_SHA256, mac(&root, b"keygate idempotency: request", &named).as_ref());
         let call = asked.call.path().as_bytes();
         let request = hex(mac(&requests, b"request", &[call, &asked.body]).as_ref());
         let name = blake3::hash(once.name.as_bytes()).to_hex().to_string();
-        Self { claim: Claim { asker, name, request }, key }
+        Self { claim: Claim { asker: caller, name, request }, key }
     }
 
     /// The nonce, and behind it what was encrypted, in hex.

@@ -23,7 +23,7 @@ const USUAL_PAGE: u32 = 100;
 const LONGEST_PAGE: u32 = 1_000;
 
 #[derive(Serialize)]
-struct Created<'a> {
+struct Made<'a> {
     id: &'a KeyId,
     api_key: &'a str,
     name: &'a str,
@@ -79,9 +79,9 @@ pub(super) async fn create(mint: Mint<'_>, asked: &Asked) -> Outcome {
         limits: body.list("rate_limits")?,
         ..NewKey::default()
     };
-    let (made, minted) = mint.create(new).await.map_err(|error| of_mint(error, NAMES))?;
-    let key = &made.key;
-    let created = Created {
+    let (held, minted) = mint.create(new).await.map_err(|error| of_mint(error, NAMES))?;
+    let key = &held.key;
+    let made = Made {
         id: &key.id,
         api_key: minted.text.expose(),
         name: &key.name,
@@ -91,7 +91,7 @@ pub(super) async fn create(mint: Mint<'_>, asked: &Asked) -> Outcome {
         created_at: key.created_at,
         expires_at: key.expires_at,
     };
-    Ok(Answered::new(201, &created))
+    Ok(Answered::new(201, &made))
 }
 
 /// `GET /api-keys`.

@@ -8,7 +8,7 @@ use super::refused::{Names, of_mint};
 use super::{Answered, Asked, Outcome};
 use crate::auth::mint::Mint;
 use crate::domain::{Environment, KeyId, OwnerId, PublicId, Reason};
-use crate::limit::Standing;
+use crate::limit;
 
 #[derive(Serialize)]
 struct Me<'a> {
@@ -21,7 +21,7 @@ struct Me<'a> {
     /// When it ends, or the first of those above it does.
     expires_at: Option<Timestamp>,
     secret: Secret,
-    limits: Vec<Limit>,
+    limits: Vec<Standing>,
     balance: Balance,
 }
 
@@ -33,7 +33,7 @@ struct Secret {
 }
 
 #[derive(Serialize)]
-struct Limit {
+struct Standing {
     limit: u32,
     window_seconds: u32,
     remaining: u32,
@@ -63,14 +63,14 @@ pub(super) async fn me(mint: Mint<'_>, asked: &Asked) -> Outcome {
             created_at: secret.created_at,
             expires_at: secret.expires_at,
         },
-        limits: asked.standings.iter().map(|standing| limit(standing, now_ms)).collect(),
+        limits: asked.standings.iter().map(|standing| shown(standing, now_ms)).collect(),
         balance: balance::of(mint, asked).await?,
     }))
 }
 
-fn limit(standing: &Standing, now_ms: i64) -> Limit {
+fn shown(standing: &limit::Standing, now_ms: i64) -> Standing {
     let reset_ms = now_ms.saturating_add_unsigned(standing.reset_in_ms);
-    Limit {
+    Standing {
         limit: standing.limit.max.get(),
         window_seconds: standing.limit.window.seconds(),
         remaining: standing.remaining,

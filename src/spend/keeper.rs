@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::purse::{Lease, Now, Purse, Reservation, Spent, Terms};
 use crate::domain::money::LeaseSize;
-use crate::domain::{KeyId, LeaseId, OwnerId, Reason};
+use crate::domain::{JournalId, KeyId, LeaseId, OwnerId, Reason};
 use crate::store::{Grant, LeaseAsk, Result, Store, StoreError};
 
 /// Requests that wait for money at most; past it they are told that too much is waiting.
@@ -44,7 +44,7 @@ pub struct Spender {
 /// What keeps purses filled; runs on the control plane.
 pub struct Keeper {
     store: Arc<dyn Store>,
-    holder: String,
+    holder: JournalId,
     instances: watch::Receiver<usize>,
     now: Arc<dyn Fn() -> Now + Send + Sync>,
     /// For how long a lease is spent from while the store is away.
@@ -144,7 +144,7 @@ impl Keeper {
     /// is left, `good_for` how long a lease is spent from while the store is away.
     pub fn new(
         store: Arc<dyn Store>,
-        holder: String,
+        holder: JournalId,
         instances: watch::Receiver<usize>,
         now: impl Fn() -> Now + Send + Sync + 'static,
         good_for: Duration,

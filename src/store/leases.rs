@@ -9,15 +9,15 @@ use async_trait::async_trait;
 
 use super::Result;
 use crate::domain::money::LeaseSize;
-use crate::domain::{KeyId, LeaseId, Month, OwnerId, Reason};
+use crate::domain::{JournalId, KeyId, LeaseId, Month, OwnerId, Reason};
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseAsk {
     /// The lease that is to be made or made larger.
     pub lease: LeaseId,
-    /// Who holds it: the id of an instance's journal.
-    pub holder: String,
+    /// Who holds it.
+    pub holder: JournalId,
     /// Whose budget it is taken from, and that of all its ancestors.
     pub key: KeyId,
     /// Of which month.
@@ -59,11 +59,7 @@ pub trait Leases {
     /// the books is not there to be given.
     async fn give_back(&self, lease: LeaseId, amount: i64) -> Result<()>;
     /// Lets a holder's leases last so long from now; gives those that are still there.
-    async fn renew_leases(&self, holder: &str, lasts: Duration) -> Result<Vec<LeaseId>>;
-    /// Ends every lease of a holder: what of it was not booked as spent flows back.
-    async fn release_leases(&self, holder: &str) -> Result<()>;
-    /// The same with leases of whoever it be that were not renewed in time; how many.
-    async fn release_expired_leases(&self) -> Result<usize>;
+    async fn renew_leases(&self, holder: &JournalId, lasts: Duration) -> Result<Vec<LeaseId>>;
     /// What these keys have spent in a month; those that have spent nothing are left out.
     async fn spending(&self, keys: &[KeyId], month: Month) -> Result<Vec<(KeyId, Spending)>>;
 }

@@ -6,6 +6,7 @@
 //! what differs. Every statement is run on both by the one suite in `tests/it/store/`.
 
 pub mod audit;
+pub mod books;
 pub mod credits;
 mod error;
 pub mod family;
@@ -33,6 +34,7 @@ use crate::domain::{
 };
 
 pub use audit::{AuditFilter, AuditLog};
+pub use books::{Batch, Booking, Books, UsageBy, UsageFilter, UsageRow};
 pub use credits::{CreditBooks, CreditPolicy, Credits, Recharge};
 pub use family::Family;
 pub use feed::{Change, Changes, Feed};
@@ -201,7 +203,7 @@ pub struct ConfirmedMac {
 /// what is to be told of it in the outbox, in one transaction with it.
 #[async_trait]
 pub trait Store:
-    KeptAnswers + AuditLog + CreditBooks + Family + Leases + Outbox + Send + Sync + 'static
+    AuditLog + Books + CreditBooks + Family + KeptAnswers + Leases + Outbox + Send + Sync + 'static
 {
     /// Brings the schema up to date under a lock; what was done. Safe to call from several
     /// instances at once.

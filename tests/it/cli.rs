@@ -13,6 +13,7 @@ use crate::support::postgres::Postgres;
 
 const CONFIG: &str = r#"
 store.url = "sqlite://STORE"
+usage.journal = "STORE.usage"
 keys.argon2 = { memory = "64KiB", iterations = 1, parallelism = 1 }
 [scopes]
 "agents:read" = "Read agents"

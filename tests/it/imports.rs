@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up; a part names only parts that stand before it. So the data plane (`limit`,
 /// `auth`, `proxy`) cannot name the control plane, whose parts all stand behind it.
-const LAYERS: [&str; 15] = [
+const LAYERS: [&str; 16] = [
     "domain",
     "key",
     "tls",
@@ -15,6 +15,7 @@ const LAYERS: [&str; 15] = [
     "cluster",
     "limit",
     "spend",
+    "usage",
     "auth",
     "self_service",
     "proxy",
@@ -24,9 +25,10 @@ const LAYERS: [&str; 15] = [
 ];
 
 /// Outside paths and the parts that may name them.
-const HOMES: [(&str, &[&str]); 12] = [
+const HOMES: [(&str, &[&str]); 13] = [
     ("sqlx", &["store"]),
     ("redis", &["limit"]),
+    ("memmap2", &["usage"]),
     ("argon2", &["key"]),
     ("axum", &["admin"]),
     ("toml", &["config"]),

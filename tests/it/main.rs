@@ -25,3 +25,4 @@ mod spend;
 mod store;
 mod support;
 mod upgrade;
+mod usage;

@@ -96,8 +96,7 @@ impl Place {
     /// Writes the demo's configuration; its path.
     pub(crate) fn write_config(&self, plan: &Plan) -> Result<PathBuf> {
         let file = self.directory.join("keygate.toml");
-        let store = self.directory.join("keygate.db");
-        fs::write(&file, configuration(plan, &store))
+        fs::write(&file, configuration(plan, &self.directory))
             .map_err(|error| not_written(&file, &error))?;
         Ok(file)
     }
@@ -167,14 +166,16 @@ async fn key(
     Ok(DemoKey { name, id: held.key.id, secret: minted.text })
 }
 
-fn configuration(plan: &Plan, store: &Path) -> String {
+fn configuration(plan: &Plan, directory: &Path) -> String {
     let routes = if plan.echoes { ECHO_ROUTES } else { API_ROUTES };
-    let url = quoted(&format!("sqlite://{}", store.display()));
+    let url = quoted(&format!("sqlite://{}", directory.join("keygate.db").display()));
+    let journal = quoted(&directory.join("usage").display().to_string());
     format!(
         "# Written by `keygate demo`, anew at each start.\n\
          server.listen = [\"{listen}\"]\n\
          admin.listen = \"{admin}\"\n\
          store.url = {url}\n\
+         usage.journal = {journal}\n\
          access_log.output = \"stderr\"\n\
          upstreams.demo.targets = [{upstream}]\n\
          {SCOPES}{routes}",

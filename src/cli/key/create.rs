@@ -76,7 +76,7 @@ pub(crate) async fn run(session: &Session, new: Create, output: Output) -> Resul
             say("It has no scopes, so it passes only routes that ask for none.")?;
         }
     }
-    print_secret(session, &key, &minted, quiet, output)
+    print_secret(session, &key, &minted, quiet, output).await
 }
 
 /// Mints the key that was asked for.
@@ -102,7 +102,7 @@ pub(crate) async fn create(session: &Session, new: Create) -> Result<(KeyWithSec
 }
 
 /// Prints a new secret: alone on stdout, or as part of its key's object.
-pub(crate) fn print_secret(
+pub(crate) async fn print_secret(
     session: &Session,
     key: &KeyWithSecrets,
     minted: &Minted,
@@ -112,7 +112,7 @@ pub(crate) fn print_secret(
     if !quiet && !output.json {
         say("This is its secret. It is shown only now:")?;
     }
-    let shown = WithSecret { key: session.view(key), secret: minted.text.expose() };
+    let shown = WithSecret { key: session.view(key).await?, secret: minted.text.expose() };
     output.show(&shown, || shown.secret.to_owned())
 }
 

@@ -39,7 +39,7 @@ pub(crate) async fn run(session: &Session, wanted: &List, output: Output) -> Res
     let filter = filter(session, wanted).await?;
     let page = keys(session, &filter, &wanted.paging).await?;
     let owners = owner_names(session, &page.rows).await?;
-    let list = views(session, &page);
+    let list = views(session, &page).await?;
     output.show(&list, || rows(session, &page.rows, &owners))?;
     more(output, list.next_cursor.as_deref())
 }
@@ -60,12 +60,12 @@ pub(crate) async fn keys(
 }
 
 /// Keys as programs get them.
-pub(crate) fn views<'a>(
+pub(crate) async fn views<'a>(
     session: &Session,
     page: &'a Page<KeyWithSecrets>,
-) -> output::List<KeyView<'a>> {
-    let data = page.rows.iter().map(|key| session.view(key)).collect();
-    output::List { data, next_cursor: page.next_cursor.clone() }
+) -> Result<output::List<KeyView<'a>>> {
+    let data = session.views(&page.rows).await?;
+    Ok(output::List { data, next_cursor: page.next_cursor.clone() })
 }
 
 /// The names of the keys' owners.

@@ -122,7 +122,7 @@ async fn run_disable(session: &Session, disable: &Disable, output: Output) -> Re
     let key = disable.named.find(session).await?;
     let key = session.mint().set_disabled(&key.key.id, true).await?;
     let receipt = disable.waiting.receipt(session).await?;
-    let switched = Switched { key: session.view(&key), receipt };
+    let switched = Switched { key: session.view(&key).await?, receipt };
     let done = || format!("Disabled key {}", called(&key));
     output.show(&switched, || confirmed(&done(), switched.receipt.as_ref()))
 }
@@ -130,7 +130,7 @@ async fn run_disable(session: &Session, disable: &Disable, output: Output) -> Re
 async fn run_enable(session: &Session, named: &Named, output: Output) -> Result {
     let key = named.find(session).await?;
     let key = session.mint().set_disabled(&key.key.id, false).await?;
-    output.show(&session.view(&key), || format!("Enabled key {}.", called(&key)))
+    output.show(&session.view(&key).await?, || format!("Enabled key {}.", called(&key)))
 }
 
 /// A key as sentences name it: id and name.

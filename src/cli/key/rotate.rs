@@ -36,7 +36,7 @@ pub(crate) async fn run(session: &Session, rotate: Rotate, output: Output) -> Re
     if !output.json && !rotate.quiet {
         say(&format!("Rotated key {}. {}", called(&key), old_secret(session, &key)))?;
     }
-    print_secret(session, &key, &minted, rotate.quiet, output)
+    print_secret(session, &key, &minted, rotate.quiet, output).await
 }
 
 fn old_secret(session: &Session, key: &KeyWithSecrets) -> String {

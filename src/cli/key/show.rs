@@ -12,7 +12,7 @@ use crate::store::{KeyFilter, PageRequest};
 
 /// Shows one key.
 pub(crate) async fn run(session: &Session, key: &KeyWithSecrets, output: Output) -> Result {
-    let view = session.view(key);
+    let view = session.view(key).await?;
     let names = owner_names(session, std::slice::from_ref(key)).await?;
     let owner = names.get(view.owner).map_or("?", String::as_str);
     let revoked = key.key.revoked_at.map(|at| (at, key.key.revoke_reason.as_deref()));

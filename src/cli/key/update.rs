@@ -63,7 +63,7 @@ pub(crate) async fn run(session: &Session, update: Update, output: Output) -> Re
             .with_hint("`keygate key update --help` lists what can be"));
     }
     let key = session.mint().update(&key.key.id, change).await?;
-    output.show(&session.view(&key), || format!("Updated key {}.", called(&key)))
+    output.show(&session.view(&key).await?, || format!("Updated key {}.", called(&key)))
 }
 
 fn change(session: &Session, update: Update) -> Result<KeyChange> {

@@ -15,10 +15,11 @@ use super::*;
 use crate::auth::pool::Argon2Pool;
 use crate::auth::sync::Sync;
 use crate::config::{self, Environment, StoreLocation};
-use crate::domain::{Clock, Refusal};
+use crate::domain::{Clock, JournalId, Refusal};
 use crate::key::hash::DigestKey;
 use crate::spend::{Keeper, Now};
 use crate::store;
+use crate::usage::Sizes;
 
 /// Told when the panic has happened.
 static PANICKED: Notify = Notify::const_new();
@@ -59,7 +60,7 @@ fn shared(directory: &std::path::Path) -> Arc<Shared> {
     );
     let now = || Now { wall_ms: 0, monotonic_ms: 0 };
     let (_, alone) = watch::channel(1);
-    let (spender, _) = Keeper::new(store, "nobody".to_owned(), alone, now, Duration::ZERO);
+    let (spender, _) = Keeper::new(store, JournalId::mint(), alone, now, Duration::ZERO);
     let pool = Argon2Pool::start(1, Arc::clone(&metrics)).unwrap();
     Arc::new(Shared {
         generation: AtomicU64::new(plan.generation),
@@ -69,6 +70,7 @@ fn shared(directory: &std::path::Path) -> Arc<Shared> {
         limits: None,
         spender,
         desk: Desk::new().0,
+        journal: Journal::start(directory, 1, Sizes::of(1)).unwrap(),
         metrics,
         tls: ArcSwapOption::empty(),
         https_port: 443,

@@ -136,7 +136,7 @@ impl CreditBooks for This {
 async fn open(write: &mut Write<'_>, owner: &OwnerId) -> Result<Credits> {
     let make = query("INSERT INTO credits (owner_id) VALUES ($1) ON CONFLICT DO NOTHING");
     write.run(make.bind(owner.as_str())).await?;
-    let hold = query_as::<_, CreditRow>(credits!(for_update!())).bind(owner.as_str());
+    let hold = query_as::<_, CreditRow>(credits!(held!())).bind(owner.as_str());
     let row = write.all(hold).await?.pop();
     let gone = || StoreError::Conflict(format!("there is no owner {owner}"));
     Ok(row.ok_or_else(gone)?.read())

@@ -10,7 +10,7 @@ use sqlx::{query, query_as};
 
 use super::{This, Write};
 use crate::domain::money::{covers, lease_size};
-use crate::domain::{KeyId, LeaseId, Month, OwnerId, Reason};
+use crate::domain::{JournalId, KeyId, LeaseId, Month, OwnerId, Reason};
 use crate::store::Result;
 use crate::store::leases::{Grant, LeaseAsk, Leases, Spending};
 
@@ -34,7 +34,7 @@ macro_rules! hold_leases {
             "SELECT id, key_id, owner_id, month, amount FROM leases WHERE ",
             $which,
             " ORDER BY id",
-            for_update!()
+            held!()
         )
     };
 }
@@ -68,40 +68,22 @@ impl Leases for This {
         write.commit().await
     }
 
-    async fn renew_leases(&self, holder: &str, lasts: Duration) -> Result<Vec<LeaseId>> {
+    async fn renew_leases(&self, holder: &JournalId, lasts: Duration) -> Result<Vec<LeaseId>> {
         let hold = query_as::<_, LeaseRow>(hold_leases!("holder = $1"));
         let mut write = self.connections.begin().await?;
-        write.all(hold.bind(holder)).await?;
+        write.all(hold.bind(holder.as_str())).await?;
         // One in which nothing is left has been booked to its end. Should it be granted more, it is made anew.
         let spent = query("DELETE FROM leases WHERE holder = $1 AND amount = 0");
-        write.run(spent.bind(holder)).await?;
+        write.run(spent.bind(holder.as_str())).await?;
         let renew = query_as::<_, (i64,)>(concat!(
             "UPDATE leases SET expires_at = ",
             now_ms!(),
             " + $2 WHERE holder = $1 RETURNING id"
         ));
-        let renew = renew.bind(holder).bind(lasts.as_millis() as i64);
+        let renew = renew.bind(holder.as_str()).bind(lasts.as_millis() as i64);
         let rows = write.all(renew).await?;
         write.commit().await?;
         Ok(rows.into_iter().filter_map(|(id,)| LeaseId::from_number(id)).collect())
-    }
-
-    async fn release_leases(&self, holder: &str) -> Result<()> {
-        let mut write = self.connections.begin().await?;
-        let hold = query_as::<_, LeaseRow>(hold_leases!("holder = $1"));
-        let rows = write.all(hold.bind(holder)).await?;
-        end(&mut write, rows).await?;
-        write.commit().await
-    }
-
-    async fn release_expired_leases(&self) -> Result<usize> {
-        let mut write = self.connections.begin().await?;
-        let expired = hold_leases!(concat!("expires_at < ", now_ms!()));
-        let rows = write.all(query_as::<_, LeaseRow>(expired)).await?;
-        let released = rows.len();
-        end(&mut write, rows).await?;
-        write.commit().await?;
-        Ok(released)
     }
 
     async fn spending(&self, keys: &[KeyId], month: Month) -> Result<Vec<(KeyId, Spending)>> {
@@ -126,7 +108,7 @@ async fn take(write: &mut Write<'_>, ask: &LeaseAsk) -> Result<Grant> {
     ));
     let lease = lease
         .bind(ask.lease.number())
-        .bind(&ask.holder)
+        .bind(ask.holder.as_str())
         .bind(key)
         .bind(ask.credits_of.as_ref().map(OwnerId::as_str))
         .bind(month)
@@ -142,7 +124,7 @@ async fn take(write: &mut Write<'_>, ask: &LeaseAsk) -> Result<Grant> {
     let accounts = query_as::<_, AccountRow>(family!(concat!(
         "SELECT s.key_id, f.monthly_budget, s.spent, s.held FROM spending s \
          JOIN family f ON f.id = s.key_id WHERE s.month = $2 ORDER BY s.key_id",
-        for_update!(" OF s")
+        held!("s")
     )));
     let accounts = write.all(accounts.bind(key).bind(month)).await?;
     let credits = match &credits_of {
@@ -181,19 +163,10 @@ fn size(accounts: &[AccountRow], credits: Option<i64>, ask: &LeaseAsk) -> Result
 async fn credits_left(write: &mut Write<'_>, owner: &str) -> Result<Option<i64>> {
     let credits = query_as::<_, (i64, i64)>(concat!(
         "SELECT balance, held FROM credits WHERE owner_id = $1",
-        for_update!()
+        held!()
     ));
     let credits = write.all(credits.bind(owner)).await?.pop();
     Ok(credits.map(|(balance, held)| balance - held))
-}
-
-/// Ends leases that are held.
-async fn end(write: &mut Write<'_>, rows: Vec<LeaseRow>) -> Result<()> {
-    for row in rows {
-        free(write, &row, row.4).await?;
-        write.run(query("DELETE FROM leases WHERE id = $1").bind(row.0)).await?;
-    }
-    Ok(())
 }
 
 /// So much of a lease flows back.
@@ -202,7 +175,7 @@ async fn free(write: &mut Write<'_>, lease: &LeaseRow, amount: i64) -> Result<()
     let order = query_as::<_, AccountRow>(family!(concat!(
         "SELECT s.key_id, f.monthly_budget, s.spent, s.held FROM spending s \
          JOIN family f ON f.id = s.key_id WHERE s.month = $2 ORDER BY s.key_id",
-        for_update!(" OF s")
+        held!("s")
     )));
     write.all(order.bind(key).bind(month)).await?;
     let budgets = query(family!(

@@ -5,6 +5,7 @@
 //! would have to bound the encoding of every type it binds, in every function.
 
 mod audit;
+mod books;
 mod credits;
 mod events;
 mod family;
@@ -25,7 +26,7 @@ use self::events::{about, emit};
 use self::family::check_alone;
 use self::write::{make_key, rotate, update_key};
 use super::connections::{Ask, Command, Write};
-use super::{Database, HOLD_KEY, HOLD_LIVE, MIGRATIONS, PREPARE, This};
+use super::{Database, HOLD_KEY, HOLD_LIVE, MIGRATIONS, PREPARE, ROLL_HOURS, This};
 use crate::domain::{
     Act, EventKind, Instance, InstanceId, Key, KeyId, KeyWithSecrets, Owner, OwnerId, PublicId,
     Secret, SeenInstance, Target,

@@ -15,13 +15,30 @@ macro_rules! not_lasting {
     };
 }
 
-/// Ends a question about rows that are then changed: nobody else changes them meanwhile.
-macro_rules! for_update {
+/// Stands behind a question whose rows are held until the transaction ends.
+macro_rules! held {
     () => {
         " FOR UPDATE"
     };
-    ($which:literal) => {
-        concat!(" FOR UPDATE", $which)
+    ($of:literal) => {
+        concat!(" FOR UPDATE OF ", $of)
+    };
+}
+
+/// What cannot be named by a key of the table's own.
+macro_rules! row_id {
+    () => {
+        "ctid"
+    };
+}
+
+/// The rows of `$1`, a JSON list of objects, as a table `r` of these columns.
+macro_rules! rows {
+    ($first:ident $first_type:ident $(, $name:ident $type:ident)*) => {
+        concat!(
+            "json_to_recordset($1::json) AS r (", stringify!($first), " ", stringify!($first_type),
+            $(", ", stringify!($name), " ", stringify!($type),)* ")"
+        )
     };
 }
 
@@ -57,6 +74,18 @@ const HOLD_KEY: &str = "SELECT id FROM keys WHERE id = $1 AND revoked_at IS NULL
 /// Its live secrets, held also against who notes uses.
 const HOLD_LIVE: &str = "SELECT id, created_at, expires_at FROM secrets WHERE key_id = $1 \
      AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) ORDER BY id FOR UPDATE";
+
+/// Rolls what usage was counted by hour before `$1` into days, in one statement: what is booked
+/// meanwhile is in neither or in both parts of it.
+const ROLL_HOURS: &[&str] =
+    &["WITH gone AS (DELETE FROM usage_hours WHERE period < $1 RETURNING *) \
+     INSERT INTO usage_days (period, key_id, owner_id, route, status, requests, cost) \
+     SELECT period - period % 86400000 AS day, key_id, owner_id, route, status, \
+     sum(requests)::BIGINT, sum(cost)::BIGINT FROM gone \
+     GROUP BY day, key_id, owner_id, route, status \
+     ON CONFLICT (period, key_id, owner_id, route, status) DO UPDATE \
+     SET requests = usage_days.requests + excluded.requests, \
+     cost = usage_days.cost + excluded.cost"];
 
 /// A store in a Postgres database.
 pub struct PostgresStore {

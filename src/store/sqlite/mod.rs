@@ -15,13 +15,32 @@ macro_rules! not_lasting {
     };
 }
 
-/// Ends a question about rows that are then changed; here the one write lock holds them all.
-macro_rules! for_update {
+/// Stands behind a question whose rows are held until the transaction ends: SQLite's one write lock
+/// holds them already.
+macro_rules! held {
     () => {
         ""
     };
-    ($which:literal) => {
+    ($of:literal) => {
         ""
+    };
+}
+
+/// What cannot be named by a key of the table's own.
+macro_rules! row_id {
+    () => {
+        "rowid"
+    };
+}
+
+/// The rows of `$1`, a JSON list of objects, as a table `r` of these columns.
+macro_rules! rows {
+    ($first:ident $first_type:ident $(, $name:ident $type:ident)*) => {
+        concat!(
+            "(SELECT value ->> '", stringify!($first), "' AS ", stringify!($first),
+            $(", value ->> '", stringify!($name), "' AS ", stringify!($name),)*
+            " FROM json_each($1)) AS r"
+        )
     };
 }
 
@@ -57,6 +76,18 @@ const HOLD_KEY: &str = "SELECT id FROM keys WHERE id = $1 AND revoked_at IS NULL
 /// Its live secrets, held likewise.
 const HOLD_LIVE: &str = "SELECT id, created_at, expires_at FROM secrets WHERE key_id = $1 \
      AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) ORDER BY id";
+
+/// Rolls what usage was counted by hour before `$1` into days; nothing is booked meanwhile.
+const ROLL_HOURS: &[&str] = &[
+    "INSERT INTO usage_days (period, key_id, owner_id, route, status, requests, cost) \
+     SELECT period - period % 86400000 AS day, key_id, owner_id, route, status, \
+     sum(requests), sum(cost) FROM usage_hours WHERE period < $1 \
+     GROUP BY day, key_id, owner_id, route, status \
+     ON CONFLICT (period, key_id, owner_id, route, status) DO UPDATE \
+     SET requests = usage_days.requests + excluded.requests, \
+     cost = usage_days.cost + excluded.cost",
+    "DELETE FROM usage_hours WHERE period < $1",
+];
 
 /// A store in a SQLite file.
 pub struct SqliteStore {

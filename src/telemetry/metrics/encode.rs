@@ -47,6 +47,7 @@ impl Collector for Scrape {
         exposition.requests(&self.0)?;
         exposition.authentication(&self.0)?;
         exposition.store(&self.0)?;
+        exposition.usage(&self.0)?;
         exposition.redis(&self.0)?;
         exposition.upstreams(&self.0)?;
         exposition.connections(&self.0)?;
@@ -122,6 +123,22 @@ impl Exposition<'_> {
         let help = "From a change in the store until it is in force";
         let reading = Reading::of(&CHANGE_BOUNDS, [&metrics.change_lag]);
         self.histogram("keygate_change_lag_seconds", help, &reading)
+    }
+
+    fn usage(&mut self, metrics: &Metrics) -> fmt::Result {
+        // In this order none is on the books that was not written.
+        let booked = metrics.usage_booked.read();
+        let written = metrics.usage_written.read();
+        let help = "Answered requests written to the usage journal";
+        self.counter("keygate_usage_written", help, written)?;
+        let help = "Requests of the usage journal that are on the books";
+        self.counter("keygate_usage_booked", help, booked)?;
+        let help = "Requests of the usage journal that wait to be booked";
+        self.gauge("keygate_usage_waiting", help, written.saturating_sub(booked))?;
+        let help = "Requests refused because the usage journal had no room";
+        self.counter("keygate_usage_refused", help, metrics.usage_refused.read())?;
+        let help = "Bytes that the usage journal takes of its disk";
+        self.gauge("keygate_usage_journal_bytes", help, metrics.usage_bytes.read())
     }
 
     fn redis(&mut self, metrics: &Metrics) -> fmt::Result {
@@ -242,6 +259,9 @@ impl Exposition<'_> {
         self.counter("keygate_access_log_dropped", help, metrics.access_log_dropped.read())?;
         let panics = metrics.total(|worker| &worker.panics);
         self.counter("keygate_panics", "Requests that panicked", panics)?;
+        let costs = metrics.total(|worker| &worker.costs_refused);
+        let help = "Answers in which an upstream said no usable cost: charged at the route's own";
+        self.counter("keygate_costs_refused", help, costs)?;
         let mut info = self.family("keygate_build", "What runs", MetricType::Info)?;
         info.encode_info(&[("version", metrics.version.as_str())])
     }

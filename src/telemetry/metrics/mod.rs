@@ -54,6 +54,14 @@ pub struct Metrics {
     pub key_table_entries: Gauge,
     /// Access log lines that were lost because the output did not keep up or failed.
     pub access_log_dropped: Counter,
+    /// Answered requests written to the usage journal.
+    pub usage_written: Counter,
+    /// Those of them that are on the books.
+    pub usage_booked: Counter,
+    /// Requests refused because the usage journal had no room.
+    pub usage_refused: Counter,
+    /// Bytes of the usage journal's segments.
+    pub usage_bytes: Gauge,
     reloads_ok: Counter,
     reloads_failed: Counter,
     certificates_ok: Counter,
@@ -84,6 +92,10 @@ impl Metrics {
             change_lag: Histogram::new(&CHANGE_BOUNDS),
             key_table_entries: Gauge::default(),
             access_log_dropped: Counter::default(),
+            usage_written: Counter::default(),
+            usage_booked: Counter::default(),
+            usage_refused: Counter::default(),
+            usage_bytes: Gauge::default(),
             reloads_ok: Counter::default(),
             reloads_failed: Counter::default(),
             certificates_ok: Counter::default(),

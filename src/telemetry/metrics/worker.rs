@@ -108,6 +108,7 @@ pub struct WorkerMetrics {
     pub(super) failed_auth_blocked: Tally,
     pub(super) keys_exposed: Tally,
     pub(super) panics: Tally,
+    pub(super) costs_refused: Tally,
     pub(super) bytes_in: Tally,
     pub(super) bytes_out: Tally,
     pub(super) refusals: [Tally; Reason::ALL.len()],
@@ -132,6 +133,7 @@ impl WorkerMetrics {
             failed_auth_blocked: Tally::default(),
             keys_exposed: Tally::default(),
             panics: Tally::default(),
+            costs_refused: Tally::default(),
             bytes_in: Tally::default(),
             bytes_out: Tally::default(),
             refusals: Default::default(),
@@ -221,6 +223,14 @@ impl WorkerMetrics {
     /// A key was sent in clear where TLS is spoken.
     pub fn key_exposed(&self) {
         self.keys_exposed.add(1);
+    }
+
+    /// An upstream said no usable cost; whether that is to be told of: the first time and every
+    /// thousandth.
+    pub fn cost_refused(&self) -> bool {
+        let before = self.costs_refused.read();
+        self.costs_refused.add(1);
+        before.is_multiple_of(1_000)
     }
 
     /// A request panicked.

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use keygate::config::{self, Environment};
 use keygate::domain::Clock;
 use keygate::gateway::Gateway;
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::support::load::get;
@@ -18,6 +19,7 @@ struct Scene {
     start: Timestamp,
     store: TestStore,
     _origin: Origin,
+    _journal: TempDir,
     address: SocketAddr,
     _gateway: Gateway,
     _runtime: Runtime,
@@ -28,13 +30,16 @@ impl Scene {
         let (origin, store) = (Origin::start(), TestStore::sqlite());
         let start: Timestamp = "2026-05-31T23:59:00Z".parse().expect("this is a time");
         let clock = Clock::standing_at(start);
+        let journal = TempDir::new().expect("a directory can be made");
         let text = format!(
             "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-             [store]\nurl = \"{}\"\n[limits]\nper_key = [{per_key}]\n\
+             [store]\nurl = \"{}\"\n[usage]\njournal = \"{}\"\n\
+             [limits]\nper_key = [{per_key}]\n\
              [access_log]\nsample = 0.0\n[scopes]\n\"agents:read\" = \"Read\"\n\
              [upstreams.api]\ntargets = [\"http://{}\"]\n\
              [[routes]]\npath = \"/**\"\nupstream = \"api\"\n",
             store.url(),
+            journal.path().display(),
             origin.address()
         );
         let environment = Environment::default();
@@ -48,7 +53,16 @@ impl Scene {
         let gateway = runtime.block_on(Gateway::start(loaded, environment, clock.clone()));
         let gateway = gateway.expect("the gateway starts");
         let address = gateway.data_addresses()[0];
-        Self { clock, start, store, _origin: origin, address, _gateway: gateway, _runtime: runtime }
+        Self {
+            clock,
+            start,
+            store,
+            _origin: origin,
+            _journal: journal,
+            address,
+            _gateway: gateway,
+            _runtime: runtime,
+        }
     }
 
     /// A key that ends so many seconds after the start.

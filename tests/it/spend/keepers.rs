@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use keygate::domain::{
-    Environment, Key, KeyId, Millionths, Month, OwnerId, PublicId, Reason, Secret,
+    Environment, JournalId, Key, KeyId, Millionths, Month, OwnerId, PublicId, Reason, Secret,
 };
 use keygate::spend::{Keeper, Now, Purse, Reservation, Spender, Terms, TermsStamp};
 use keygate::store::Store;
@@ -54,7 +54,7 @@ impl Instance {
         let clock = Arc::clone(&time);
         let now = move || clock.now();
         let (spender, keeper) =
-            Keeper::new(Arc::clone(store), holder.to_owned(), instances, now, GOOD_FOR);
+            Keeper::new(Arc::clone(store), JournalId::from_text(holder), instances, now, GOOD_FOR);
         let keeper = tokio::spawn(keeper.run()).abort_handle();
         Self { spender, keeper, time }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use keygate::domain::money::LeaseSize;
-use keygate::domain::{Key, KeyId, LeaseId, Millionths, Month, OwnerId, Reason};
+use keygate::domain::{JournalId, Key, KeyId, LeaseId, Millionths, Month, OwnerId, Reason};
 use keygate::store::{Grant, LeaseAsk, Spending, Store};
 use rstest::rstest;
 
@@ -12,6 +12,10 @@ use super::{Kind, TestStore, act};
 
 const MONTH: u32 = 24_323;
 const HOUR: Duration = Duration::from_hours(1);
+
+fn holder(name: &str) -> JournalId {
+    JournalId::from_text(name)
+}
 
 fn lease(number: i64) -> LeaseId {
     LeaseId::from_number(number).unwrap()
@@ -21,7 +25,7 @@ fn lease(number: i64) -> LeaseId {
 fn ask(key: &Key, number: i64, least: i64) -> LeaseAsk {
     LeaseAsk {
         lease: lease(number),
-        holder: "jrn_1".to_owned(),
+        holder: holder("jrn_1"),
         key: key.id.clone(),
         month: Month::from_number(MONTH),
         credits_of: None,
@@ -100,7 +104,7 @@ async fn credits_bind_once_there_are_some(#[values(Kind::Sqlite, Kind::Postgres)
     assert_eq!(store.grant(&with_credits(2, 101)).await.unwrap(), short);
     assert_eq!(store.grant(&with_credits(2, 100)).await.unwrap(), Grant::Granted(100));
     assert_eq!(store.credits(&owner).await.unwrap().unwrap().held, 100);
-    store.release_leases("jrn_1").await.unwrap();
+    store.release_leases(&holder("jrn_1")).await.unwrap();
     assert_eq!(store.credits(&owner).await.unwrap().unwrap().held, 0);
     assert_eq!(held(&*store, &key.id).await, 0);
 }
@@ -113,9 +117,9 @@ async fn a_lease_that_is_not_renewed_ends_and_flows_back_once(
     let Some(store) = kind.ready().await else { return };
     let key = budgeted(&store, Some(1_000), None).await;
     store.grant(&ask(&key, 1, 10)).await.unwrap();
-    let other = LeaseAsk { holder: "jrn_2".to_owned(), ..ask(&key, 2, 10) };
+    let other = LeaseAsk { holder: holder("jrn_2"), ..ask(&key, 2, 10) };
     store.grant(&other).await.unwrap();
-    assert_eq!(store.renew_leases("jrn_1", HOUR).await.unwrap(), [lease(1)]);
+    assert_eq!(store.renew_leases(&holder("jrn_1"), HOUR).await.unwrap(), [lease(1)]);
     assert_eq!(store.release_expired_leases().await.unwrap(), 0);
     store.sql("UPDATE leases SET expires_at = 1 WHERE holder = 'jrn_2'").await;
     let another = store.another().await;

@@ -62,6 +62,16 @@ impl TestGateway {
         Self::listening(installation, store, process)
     }
 
+    /// Starts the gateway with its journal on a disk of that size, which it alone sees.
+    pub(crate) fn on_small_disk(
+        size: &str,
+        installation: Arc<Installation>,
+        store: Arc<TestStore>,
+    ) -> Self {
+        let process = installation.serve_on_small_disk(size);
+        Self::listening(installation, store, process)
+    }
+
     fn listening(installation: Arc<Installation>, store: Arc<TestStore>, process: Process) -> Self {
         let address = |plane: &str| process.err.wait_for(plane, |log| listening(log, plane));
         let (data, admin) = (address("(data plane)"), address("(admin)"));

@@ -28,6 +28,9 @@ const BINARY: &str = env!("CARGO_BIN_EXE_keygate");
 /// What was its standard input is handed over to the binary, which must find its own number in the
 /// environment.
 const HAND_OVER: &str = "exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"";
+/// Mounts a disk of size `$1` at `$2`, and goes on as the binary `$0` with the rest.
+const ON_SMALL_DISK: &str =
+    "mount -t tmpfs -o size=\"$1\" tmpfs \"$2\" && shift 2 && exec \"$0\" \"$@\"";
 
 /// A configuration and a store that a gateway will be started with.
 pub(crate) struct Setup {
@@ -86,6 +89,8 @@ impl Setup {
             )),
         );
         let dir = TempDir::new().expect("a directory can be made");
+        let journal = dir.path().join("usage");
+        merge(&mut self.table, parse(&format!("[usage]\njournal = \"{}\"", journal.display())));
         let config = dir.path().join("keygate.toml");
         let installation = Installation { dir, config, variables: self.variables };
         installation.write_config(&self.table);
@@ -141,6 +146,11 @@ impl Installation {
         }
     }
 
+    /// Where its files are.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     /// Adds to the configuration file.
     pub(crate) fn rewrite(&self, change: &str) {
         let file = &self.config;
@@ -169,6 +179,15 @@ impl Installation {
         command.args(["-c", HAND_OVER, BINARY]);
         let socket = socket.try_clone().expect("a socket can be shared");
         Process::start_with(self.prepare(&mut command, &["serve"]), OwnedFd::from(socket))
+    }
+
+    /// Starts the gateway in a place of its own where the journal's folder is a disk of that size.
+    pub(crate) fn serve_on_small_disk(&self, size: &str) -> Process {
+        let folder = self.dir.path().join("usage");
+        fs::create_dir(&folder).expect("a folder can be made");
+        let mut command = Command::new("unshare");
+        command.args(["-Urm", "/bin/sh", "-c", ON_SMALL_DISK, BINARY, size]).arg(folder);
+        Process::start(self.prepare(&mut command, &["serve"]))
     }
 
     pub(super) fn command(&self, args: &[&str]) -> Command {

@@ -1,0 +1,150 @@
+//! From the journal to the books, in batches and without anybody waiting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::journal::{Journal, Progress};
+use super::lane::Lane;
+use super::record::RouteName;
+use crate::domain::{Clock, JournalId};
+use crate::store::{Batch, Booking, Books, Result, Store};
+
+/// How often it is looked whether there is something to book.
+const LOOK: Duration = Duration::from_millis(250);
+/// The same while there is much: by then a thousand records wait of four thousand a second.
+const BUSY: Duration = Duration::from_millis(50);
+/// From so many records in one round on.
+const MUCH: u64 = 200;
+/// The longest pause while the store is away.
+const LONGEST: Duration = Duration::from_secs(5);
+/// Records to a batch at most.
+const BATCH: u64 = 2_000;
+
+/// Books what is written, for ever.
+pub async fn run(journal: Arc<Journal>, store: Arc<dyn Store>, clock: Clock) {
+    let mut pause = LOOK;
+    let mut away = false;
+    loop {
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = journal.flush.notified() => {}
+        }
+        let before = journal.totals().booked;
+        let booked = journal.book_written(&*store, &clock).await;
+        match (&booked, away) {
+            (Err(error), false) => {
+                tracing::warn!(%error, "usage cannot be booked now; it is kept in the journal");
+            }
+            (Ok(()), true) => tracing::info!("usage is booked again"),
+            _ => {}
+        }
+        away = booked.is_err();
+        pause = match away {
+            true => LONGEST.min(pause * 2),
+            false if journal.totals().booked - before >= MUCH => BUSY,
+            false => LOOK,
+        };
+        let failed = booked.err().map(|error| error.to_string().into());
+        journal.progress.send_replace(Progress { failed });
+    }
+}
+
+impl Journal {
+    /// Waits until all that is written now is on the books; the error says why it is not.
+    pub async fn flush_now(&self) -> Result<(), Arc<str>> {
+        let wanted: Vec<u64> = self.lanes().iter().map(|lane| lane.written()).collect();
+        let mut progress = self.progress.subscribe();
+        self.flush.notify_one();
+        loop {
+            let mut lanes = self.lanes().iter().zip(&wanted);
+            if lanes.all(|(lane, wanted)| lane.booked() >= *wanted) {
+                return Ok(());
+            }
+            if progress.changed().await.is_err() {
+                return Err("the gateway is ending".into());
+            }
+            if let Some(failed) = progress.borrow_and_update().failed.clone() {
+                return Err(failed);
+            }
+        }
+    }
+
+    /// Books what is left and removes the folder, at the end; what cannot be booked now is left to
+    /// the next process.
+    pub async fn close(&self, store: &dyn Books, clock: &Clock) {
+        let done = async {
+            self.book_written(store, clock).await?;
+            let Some(folder) = self.take_folder() else { return Ok(()) };
+            // In this order: a folder without its row would be booked once more.
+            if let Err(error) = folder.remove() {
+                tracing::warn!(%error, "the usage journal could not be removed");
+                return Ok(());
+            }
+            store.forget_journal(self.id()).await
+        };
+        if let Err(error) = done.await {
+            tracing::warn!(%error, "usage is left in the journal, for the next start to book");
+        }
+    }
+
+    pub(super) async fn book_written(&self, store: &dyn Books, clock: &Clock) -> Result<()> {
+        for lane in self.lanes() {
+            let part =
+                Part { journal: self.id(), lane, keep_requests: self.keeping().keeps_requests() };
+            let before = lane.booked();
+            let booked = part.book(lane.written(), |name| self.path_of(name), store, clock).await;
+            if lane.booked() / lane.records != before / lane.records {
+                self.wants_supply();
+            }
+            booked?;
+        }
+        Ok(())
+    }
+}
+
+/// One worker's part of a journal on its way to the books.
+pub(super) struct Part<'a> {
+    pub(super) journal: &'a JournalId,
+    pub(super) lane: &'a Lane,
+    pub(super) keep_requests: bool,
+}
+
+impl Part<'_> {
+    /// Books up to a place, from wherever the books are.
+    pub(super) async fn book(
+        &self,
+        end: u64,
+        path_of: impl Fn(RouteName) -> Option<Arc<str>>,
+        store: &dyn Books,
+        clock: &Clock,
+    ) -> Result<()> {
+        let lane = self.lane;
+        while lane.booked() < end {
+            let from = lane.booked();
+            let read = lane.read(from, end, BATCH, &path_of);
+            let batch = Batch {
+                journal: self.journal.clone(),
+                worker: lane.worker,
+                from,
+                to: read.to,
+                used: read.used,
+                keep_requests: self.keep_requests,
+            };
+            match store.book(&batch, clock.now()).await? {
+                Booking::Done => lane.set_booked(read.to),
+                Booking::At(elsewhere) => {
+                    lane.set_booked(elsewhere);
+                    continue;
+                }
+            }
+            if read.lost > 0 {
+                let (journal, why) = (self.journal, read.why);
+                let (worker, lost) = (lane.worker, read.lost);
+                tracing::error!(%journal, worker, lost, why, "records of usage cannot be read");
+            }
+        }
+        Ok(())
+    }
+}

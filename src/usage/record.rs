@@ -1,0 +1,154 @@
+//! One request's record: 192 bytes, little endian, the last of which say that the others are whole.
+//!
+//! | bytes | what |
+//! | --- | --- |
+//! | 0 | when, milliseconds since the epoch |
+//! | 8, 16, 24 | cost, how much of it came from a lease, the lease |
+//! | 32 | the route's name |
+//! | 40 | status |
+//! | 42, 43, 44 | lengths of request id, key and owner |
+//! | 48, 112, 144 | request id (64), key (32), owner (32) |
+//! | 176 | the record's number |
+//! | 184 | CRC-32 of all before |
+//! | 188 | the form, 1 |
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::domain::{KeyId, LeaseId, Millionths, OwnerId, Used};
+
+/// Bytes of a record.
+pub(super) const BYTES: usize = 192;
+const FORM: u32 = 1;
+const REQUEST_ID: Field = Field { at: 48, most: 64, length_at: 42 };
+const KEY: Field = Field { at: 112, most: 32, length_at: 43 };
+const OWNER: Field = Field { at: 144, most: 32, length_at: 44 };
+const NUMBER_AT: usize = 176;
+const CRC_AT: usize = 184;
+const FORM_AT: usize = 188;
+
+/// Where a text lies, and where its length.
+struct Field {
+    at: usize,
+    most: usize,
+    length_at: usize,
+}
+
+/// A route's path in eight bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RouteName(u64);
+
+impl RouteName {
+    /// The name of a path.
+    pub fn of(path: &str) -> Self {
+        let hash = blake3::hash(path.as_bytes());
+        let first = hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
+        Self(u64::from_le_bytes(*first))
+    }
+}
+
+/// An answered request, as it is written down.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// When its answer began, in milliseconds since the epoch.
+    pub at_ms: i64,
+    /// Its name: 64 bytes at most.
+    pub request_id: &'a [u8],
+    /// Whose it was.
+    pub key: &'a str,
+    /// Whose key that was.
+    pub owner: &'a str,
+    /// The route.
+    pub route: RouteName,
+    /// What the upstream answered.
+    pub status: u16,
+    /// What it cost.
+    pub cost: Millionths,
+    /// The lease that it was spent from, and how much of the cost was.
+    pub lease: Option<(LeaseId, Millionths)>,
+}
+
+/// Whether a record has room for these ids; keygate's own have 30 characters.
+pub(super) fn holds(key: &str, owner: &str) -> bool {
+    key.len() <= KEY.most && owner.len() <= OWNER.most
+}
+
+/// The record of a line.
+pub(super) fn encode(line: &Line<'_>, number: u64) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    let (lease, leased) = line.lease.map_or((0, 0), |(id, amount)| (id.number(), amount.get()));
+    put(&mut bytes, 0, line.at_ms.to_le_bytes());
+    put(&mut bytes, 8, line.cost.get().to_le_bytes());
+    put(&mut bytes, 16, leased.to_le_bytes());
+    put(&mut bytes, 24, lease.to_le_bytes());
+    put(&mut bytes, 32, line.route.0.to_le_bytes());
+    put(&mut bytes, 40, line.status.to_le_bytes());
+    put_text(&mut bytes, &REQUEST_ID, line.request_id);
+    put_text(&mut bytes, &KEY, line.key.as_bytes());
+    put_text(&mut bytes, &OWNER, line.owner.as_bytes());
+    put(&mut bytes, NUMBER_AT, number.to_le_bytes());
+    let crc = crc32fast::hash(&bytes[..CRC_AT]);
+    put(&mut bytes, CRC_AT, crc.to_le_bytes());
+    put(&mut bytes, FORM_AT, FORM.to_le_bytes());
+    bytes
+}
+
+fn put<const N: usize>(bytes: &mut [u8; BYTES], at: usize, value: [u8; N]) {
+    bytes[at..at + N].copy_from_slice(&value);
+}
+
+fn put_text(bytes: &mut [u8; BYTES], field: &Field, text: &[u8]) {
+    let text = &text[..text.len().min(field.most)];
+    bytes[field.length_at] = text.len() as u8;
+    bytes[field.at..field.at + text.len()].copy_from_slice(text);
+}
+
+/// Whether the record of that number is here, and whole: not one that was torn, nor one from before the
+/// segment was used again.
+pub(super) fn is_committed(bytes: &[u8; BYTES], number: u64) -> bool {
+    let crc = crc32fast::hash(&bytes[..CRC_AT]);
+    u64_at(bytes, NUMBER_AT) == number && u32_at(bytes, CRC_AT) == crc
+}
+
+/// What a committed record says; the error says what of it cannot be read.
+pub(super) fn decode(
+    bytes: &[u8; BYTES],
+    path_of: impl FnOnce(RouteName) -> Option<Arc<str>>,
+) -> Result<Used, &'static str> {
+    if u32_at(bytes, FORM_AT) != FORM {
+        return Err("it has another form than this version writes");
+    }
+    let amount = |at, what| Millionths::new(i64_at(bytes, at)).ok_or(what);
+    let leased = amount(16, "the part from a lease is negative")?;
+    let route = RouteName(u64_at(bytes, 32));
+    Ok(Used {
+        at: Timestamp::from_millisecond(i64_at(bytes, 0)).map_err(|_| "its time is none")?,
+        request_id: text(bytes, &REQUEST_ID).ok_or("its request id is no text")?.to_owned(),
+        key: KeyId::from_text(text(bytes, &KEY).ok_or("its key is no text")?),
+        owner: OwnerId::from_text(text(bytes, &OWNER).ok_or("its owner is no text")?),
+        route: path_of(route).ok_or("its route is unknown")?.to_string(),
+        status: u16::from_le_bytes([bytes[40], bytes[41]]),
+        cost: amount(8, "its cost is negative")?,
+        lease: LeaseId::from_number(i64_at(bytes, 24)).map(|id| (id, leased)),
+    })
+}
+
+fn text<'b>(bytes: &'b [u8; BYTES], field: &Field) -> Option<&'b str> {
+    let length = usize::from(bytes[field.length_at]);
+    let text = bytes[field.at..field.at + field.most].get(..length)?;
+    // A NUL is what Postgres does not take for text.
+    std::str::from_utf8(text).ok().filter(|text| !text.contains('\0'))
+}
+
+fn u64_at(bytes: &[u8; BYTES], at: usize) -> u64 {
+    u64::from_le_bytes(*bytes[at..].first_chunk().expect("the field is within the record"))
+}
+
+fn u32_at(bytes: &[u8; BYTES], at: usize) -> u32 {
+    u32::from_le_bytes(*bytes[at..].first_chunk().expect("the field is within the record"))
+}
+
+fn i64_at(bytes: &[u8; BYTES], at: usize) -> i64 {
+    u64_at(bytes, at).cast_signed()
+}
