@@ -11,6 +11,7 @@ pub mod key;
 pub mod limit;
 pub mod proxy;
 pub mod rotation;
+pub mod self_service;
 pub mod spend;
 pub mod store;
 pub mod telemetry;

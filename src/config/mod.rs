@@ -35,8 +35,8 @@ pub use overrides::{DATABASE_URL, KEYGATE_CACHE_KEY, RATE_LIMIT_PER_HOUR, RATE_L
 pub use problem::Problem;
 pub use types::{
     AccessLog, Cache, CacheKeySource, Config, Endpoint, ErrorOverride, Health, Keys, Limits,
-    LogOutput, Origins, RedisLocation, RedisNode, RedisPlace, Requirement, Route, Server,
-    StoreLocation, Target, Upstream, Usage, Webhooks,
+    LogOutput, Origins, RedisLocation, RedisNode, RedisPlace, Requirement, Route, SelfService,
+    Server, StoreLocation, Target, Upstream, Usage, Webhooks,
 };
 
 /// Where a configuration is looked for when none is named, the first before the second.

@@ -8,7 +8,9 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
 
-use crate::domain::{AddressRange, Catalogue, EventPattern, Limit, Millionths, Reason, WebhookUrl};
+use crate::domain::{
+    AddressRange, Call, Catalogue, EventPattern, Limit, Millionths, Reason, WebhookUrl,
+};
 use crate::key::hash::Argon2Strength;
 use crate::key::{CacheKeys, SecretFormat, SigningSecret};
 use crate::tls::{ClientSettings, ServerFiles};
@@ -42,6 +44,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// `identity.header_prefix`: lower case, ends in `-`.
     pub identity_prefix: String,
+    /// `[self_service]`; `None`: there is none.
+    pub self_service: Option<SelfService>,
     /// `[errors.REASON]`.
     pub errors: BTreeMap<Reason, ErrorOverride>,
     /// `[access_log]`.
@@ -323,6 +327,27 @@ pub enum Origins {
     Any,
     /// These, as browsers send them (RFC 6454 section 6.2); at least one.
     Listed(Vec<HeaderValue>),
+}
+
+/// `[self_service]`, where it is enabled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelfService {
+    /// Before the path of every call; empty, or begins with `/` and does not end so.
+    pub prefix: String,
+    /// The names of its scopes, by their names in the contract.
+    pub scopes: BTreeMap<String, String>,
+}
+
+impl SelfService {
+    /// A call's path, as a route's is written.
+    pub fn path(&self, call: Call) -> String {
+        format!("{}{}", self.prefix, call.path())
+    }
+
+    /// The scope that a call asks for here.
+    pub fn scope(&self, call: Call) -> Option<&str> {
+        call.scope().map(|scope| self.scopes.get(scope).map_or(scope, String::as_str))
+    }
 }
 
 /// `[errors.REASON]`: what is not given stays as it is by default.

@@ -5,6 +5,7 @@
 
 pub mod act;
 pub mod audit;
+pub mod call;
 pub mod clock;
 pub mod event;
 pub mod explanation;
@@ -24,6 +25,7 @@ pub mod window;
 
 pub use act::{Act, Actor, Target};
 pub use audit::AuditRow;
+pub use call::Call;
 pub use clock::Clock;
 pub use event::{Event, EventKind};
 pub use explanation::Explanation;

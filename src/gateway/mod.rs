@@ -46,6 +46,7 @@ use crate::proxy::plan::Plan;
 use crate::proxy::probe::Probers;
 use crate::proxy::worker::{self, Order, Shared};
 use crate::rotation::{Terms, keep_time};
+use crate::self_service::{Clerk, Desk, Office};
 use crate::spend::{Keeper, Now};
 use crate::store::{self, Store, StoreError};
 use crate::telemetry::access::AccessLog;
@@ -119,6 +120,7 @@ impl Gateway {
             now_of(&sync),
             config.cache.stale_if_down,
         );
+        let (desk, clerk) = Desk::new();
         let tls = config.server.tls.clone().map(TlsServer::new).transpose()?;
         let shared = Arc::new(Shared {
             https_port: data_addresses[0].port(),
@@ -128,6 +130,7 @@ impl Gateway {
             auth: Authenticator::new(Arc::clone(&sync), pool, digests),
             limits,
             spender,
+            desk,
             journal,
             metrics: Arc::clone(&metrics),
             access_log,
@@ -149,6 +152,7 @@ impl Gateway {
         let mut background =
             start_background(synchroniser, redis, keeper, &shared, Arc::clone(&store));
         background.extend(usage::start_background(&shared, &store));
+        background.push(serve_calls(clerk, &shared, store));
         // With the store in reach, the first request finds it followed already; so with Redis.
         if sync.settles_within(STORE_ANSWERS).await == StoreState::Live {
             // Nobody is let in by an instance that a receipt does not count.
@@ -392,6 +396,13 @@ fn start_background(
 async fn remind(shared: Arc<Shared>, store: Arc<dyn Store>) {
     let terms = || Terms::of(&shared.plan.load().config);
     keep_time(&*store, &shared.auth.sync.clock, terms).await;
+}
+
+/// Has what keys ask of keygate itself done on the control plane.
+fn serve_calls(clerk: Clerk, shared: &Arc<Shared>, store: Arc<dyn Store>) -> AbortHandle {
+    let (clock, shared) = (shared.auth.sync.clock.clone(), Arc::clone(shared));
+    let config = Box::new(move || Arc::clone(&shared.plan.load().config));
+    tokio::spawn(clerk.run(Arc::new(Office { store, config, clock }))).abort_handle()
 }
 
 fn start_workers(

@@ -45,6 +45,7 @@ fn status(reason: Reason) -> u16 {
     match reason {
         Reason::BadRequest | Reason::ExpectationFailed => 3,
         Reason::UpstreamTimeout => 4,
+        Reason::NotFound => 5,
         Reason::MissingScope
         | Reason::IpNotAllowed
         | Reason::EnvironmentNotAllowed
@@ -55,6 +56,7 @@ fn status(reason: Reason) -> u16 {
         | Reason::BodyTooLarge
         | Reason::HeadersTooLarge => 8,
         Reason::RouteNotFound | Reason::MethodNotAllowed => 12,
+        Reason::Conflict => 10,
         Reason::InternalError => 13,
         Reason::UpstreamUnavailable | Reason::StoreUnavailable | Reason::Overloaded => 14,
         Reason::MissingKey

@@ -13,6 +13,7 @@ mod error;
 pub mod family;
 pub mod feed;
 pub mod hooks;
+pub mod idempotency;
 pub mod leases;
 mod list;
 pub mod migrate;
@@ -43,6 +44,7 @@ pub use deliveries::Deliveries;
 pub use family::Family;
 pub use feed::{Change, Changes, Feed};
 pub use hooks::{Hook, HookBook};
+pub use idempotency::{Claim, Claimed, KeptAnswers};
 pub use leases::{Grant, LeaseAsk, Leases, Spending};
 pub use migrate::{SchemaStatus, prepare};
 pub use outbox::Outbox;
@@ -227,6 +229,7 @@ pub trait Store:
     + Deliveries
     + Family
     + HookBook
+    + KeptAnswers
     + Leases
     + Outbox
     + Schedule

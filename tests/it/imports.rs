@@ -19,6 +19,7 @@ const LAYERS: &[&str] = &[
     "auth",
     "webhooks",
     "rotation",
+    "self_service",
     "proxy",
     "admin",
     "gateway",

@@ -20,6 +20,7 @@ mod reload;
 mod restart;
 mod rotation;
 mod secrets;
+mod self_service;
 mod shared_limits;
 mod spend;
 mod store;

@@ -5,17 +5,18 @@ use crate::config::shape::Setting;
 use crate::config::shape::Shape::{List, Named, One, Tables};
 
 pub(super) const SELF_SERVICE: &[Setting] = &[
-    Setting::default("enabled", One(Bool), "false", "Whether there is a self-service API.").later(),
+    Setting::default("enabled", One(Bool), "false", "Whether there is a self-service API."),
     Setting::default(
         "prefix",
         One(Text),
         r#""/v1""#,
-        "Path it is under; wins over a route of the same path.",
+        "Path it is under. Its calls win over routes of the same path and method; empty: the root.",
     ),
     Setting::optional(
         "scopes",
         Named { key: "SCOPE", of: &One(Text) },
-        "Other names for the scopes that its calls ask for.",
+        "Other names for the scopes that its calls ask for: `agents:create`, `billing:read`, \
+         `keys:read`, `keys:write`. Those that `[scopes]` does not describe are added to it.",
     ),
 ];
 

@@ -174,6 +174,11 @@ fn what_the_file_may_not_look_like(#[case] text: &str, #[case] expected: &str) {
 #[case("access_log.sample = 1.5", "`access_log.sample` must be a number from 0 to 1")]
 #[case("access_log.sample = nan", "`access_log.sample` must be a number from 0 to 1")]
 #[case("self_service.prefix = 'v1'", "the path `v1` does not begin with `/`")]
+#[case(
+    "self_service.scopes = { 'keys:wirte' = 'a' }",
+    "no call of the self-service API asks for `keys:wirte` | did you mean `keys:write`?"
+)]
+#[case("self_service.scopes = { 'keys:write' = 'a b' }", "`a b` is no name for a scope")]
 fn what_a_setting_may_not_be(#[case] text: &str, #[case] expected: &str) {
     let found = problems(text);
     assert_eq!(found.len(), 1, "{found:#?}");
@@ -239,7 +244,6 @@ fn what_a_route_may_not_be(#[case] route: &str, #[case] expected: &str) {
 
 #[rstest]
 #[case("identity.jwt.enabled", "true", "false")]
-#[case("self_service.enabled", "true", "false")]
 #[case("telemetry.otlp_endpoint", "'http://o'", "''")]
 fn a_setting_that_is_not_built_is_refused_unless_it_is_off(
     #[case] name: &str,

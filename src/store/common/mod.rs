@@ -11,6 +11,7 @@ mod deliveries;
 mod events;
 mod family;
 mod hooks;
+mod idempotency;
 mod instances;
 mod leases;
 mod schedule;

@@ -7,6 +7,7 @@ mod feed;
 mod first_version;
 mod hooks;
 mod instances;
+mod kept_answers;
 mod keys;
 mod leases;
 mod outage;
