@@ -25,7 +25,7 @@ async fn a_name_is_claimed_once_until_its_answer_has_had_its_time(
     let mine = claim("key_1", "a", "x");
     let claimed = |claim: Claim, now: i64| {
         let store = &store;
-        async move { store.claim(&claim, at(now), at(now - 100)).await.unwrap() }
+        async move { store.claim_answer(&claim, at(now), at(now - 100)).await.unwrap() }
     };
     assert_eq!(claimed(mine.clone(), 1_000).await, Claimed::Now);
     assert_eq!(claimed(claim("key_1", "a", "y"), 1_000).await, before("x", None));
