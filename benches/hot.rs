@@ -9,6 +9,7 @@ use std::time::Duration;
 use divan::{Bencher, black_box};
 use http::Method;
 use jiff::Timestamp;
+use keygate::auth::Verified;
 use keygate::auth::table::{KeyPolicy, KeyTable, Moment};
 use keygate::auth::verify::may_go_on;
 use keygate::domain::scope::ScopeEntry;
@@ -100,6 +101,30 @@ fn look_at_the_keys_of_ten_thousand_streams(bencher: Bencher) {
     bencher.bench_local(|| {
         streams.iter().filter(|(key, id)| may_go_on(key, *id, black_box(now)).is_err()).count()
     });
+}
+
+/// What every answer asks: whether the key's client should have a new secret. Without a schedule, and
+/// with one.
+#[divan::bench(args = [false, true])]
+fn ask_when_to_rotate(bencher: Bencher, scheduled: bool) {
+    let id: PublicId = "AAAAAAAA".parse().unwrap();
+    let mut key = loaded(id);
+    key.key.key.rotation_interval_days = scheduled.then_some(30);
+    let now = Moment { monotonic_ms: 0, wall_ms: 0 };
+    let table = KeyTable::holding([key], &policy(), now);
+    let verified = Verified { secret: table.secret(id).unwrap() };
+    let policy = policy();
+    bencher.bench_local(|| verified.rotate_by(black_box(&policy), || black_box(0)));
+}
+
+/// What every request of a minute but the first does to note its use.
+#[divan::bench]
+fn note_a_use(bencher: Bencher) {
+    let id: PublicId = "AAAAAAAA".parse().unwrap();
+    let table = KeyTable::holding([loaded(id)], &policy(), Moment { monotonic_ms: 0, wall_ms: 0 });
+    let secret = table.secret(id).unwrap();
+    let client = [192, 0, 2, 1].into();
+    bencher.bench_local(|| secret.used(black_box(90_000), black_box(client)));
 }
 
 /// A key with one secret, as the store gives it.
