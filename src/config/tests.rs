@@ -310,7 +310,7 @@ fn a_route_whose_paths_others_take_is_warned_of() {
 fn a_route_whose_requests_self_service_takes_is_warned_of() {
     let warned = |setting: &str, path: &str, methods: &str| {
         let text = format!("path = '{path}'\nmethods = [{methods}]");
-        lines(&good(&format!("[self_service]\n{setting}\n{}", with_route(&text))).warnings)
+        lines(&good(&format!("{setting}\n{}", with_route(&text))).warnings)
     };
     let wins = |call: &str| {
         format!(
@@ -323,16 +323,16 @@ fn a_route_whose_requests_self_service_takes_is_warned_of() {
         ("/v1/api-keys/{x}", "/v1/api-keys/{id}"),
         ("/v1/api-keys/mine", "/v1/api-keys/{id}"),
     ] {
-        let found = warned("enabled = true", path, "'PUT', 'GET'");
+        let found = warned("self_service.enabled = true", path, "'PUT', 'GET'");
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].ends_with(&wins(call)), "{found:?}");
     }
     for (setting, path, methods) in [
-        ("enabled = false", "/v1/me", "'GET'"),
-        ("enabled = true", "/v1/me", "'POST'"),
-        ("enabled = true", "/v1/me/x", "'GET'"),
-        ("enabled = true", "/v1/**", "'GET'"),
-        ("enabled = true\nprefix = '/self'", "/v1/me", "'GET'"),
+        ("self_service.enabled = false", "/v1/me", "'GET'"),
+        ("self_service.enabled = true", "/v1/me", "'POST'"),
+        ("self_service.enabled = true", "/v1/me/x", "'GET'"),
+        ("self_service.enabled = true", "/v1/**", "'GET'"),
+        ("self_service = { enabled = true, prefix = '/self' }", "/v1/me", "'GET'"),
     ] {
         assert_eq!(warned(setting, path, methods), [""; 0], "{setting} {path}");
     }

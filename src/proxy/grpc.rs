@@ -45,7 +45,6 @@ fn status(reason: Reason) -> u16 {
     match reason {
         Reason::BadRequest | Reason::ExpectationFailed => 3,
         Reason::UpstreamTimeout => 4,
-        Reason::NotFound => 5,
         Reason::MissingScope
         | Reason::IpNotAllowed
         | Reason::EnvironmentNotAllowed
@@ -55,7 +54,7 @@ fn status(reason: Reason) -> u16 {
         | Reason::RateLimited
         | Reason::BodyTooLarge
         | Reason::HeadersTooLarge => 8,
-        Reason::RouteNotFound | Reason::MethodNotAllowed => 12,
+        Reason::RouteNotFound | Reason::MethodNotAllowed | Reason::NotFound => 12,
         Reason::Conflict => 10,
         Reason::InternalError => 13,
         Reason::UpstreamUnavailable | Reason::StoreUnavailable | Reason::Overloaded => 14,
@@ -117,6 +116,7 @@ mod tests {
                 402 | 413 | 429 | 431 => 8,
                 403 => 7,
                 404 | 405 => 12,
+                409 => 10,
                 500 => 13,
                 502 | 503 => 14,
                 504 => 4,
