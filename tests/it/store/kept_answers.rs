@@ -51,7 +51,7 @@ async fn of_claims_at_once_one_holds(#[values(Kind::Sqlite, Kind::Postgres)] kin
         .map(|_| {
             let store = store.store.clone();
             tokio::spawn(async move {
-                store.claim(&claim("key_1", "a", "x"), at(1), at(0)).await.unwrap()
+                store.claim_answer(&claim("key_1", "a", "x"), at(1), at(0)).await.unwrap()
             })
         })
         .collect();
