@@ -22,7 +22,7 @@ RUN touch src/lib.rs src/main.rs \
 # The C library, the system's certificate authorities and a user without rights; no shell.
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /build/target/release/keygate /usr/local/bin/keygate
-# Where a relative SQLite path ends up; mount a volume here to keep it.
+# Where a relative SQLite path and the usage journal end up; mount a volume here to keep them.
 COPY --from=build --chown=nonroot:nonroot /data /var/lib/keygate
 WORKDIR /var/lib/keygate
 

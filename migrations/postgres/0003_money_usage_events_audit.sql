@@ -110,20 +110,23 @@ CREATE TABLE usage_days (
 -- What happened, written in the transaction in which it did. Those of one subject are told in order.
 CREATE TABLE events (
     id TEXT COLLATE "C" PRIMARY KEY,
+    -- In the order of the changes that the writers' turn orders.
+    place BIGINT NOT NULL GENERATED ALWAYS AS IDENTITY,
     kind TEXT NOT NULL,
     at BIGINT NOT NULL,
     -- The key or owner that it is about.
-    subject TEXT NOT NULL,
+    subject TEXT COLLATE "C" NOT NULL,
     data TEXT NOT NULL,
     -- Whether it was made into deliveries.
     dispatched BOOLEAN NOT NULL DEFAULT false
 );
-CREATE INDEX events_to_dispatch ON events (id) WHERE NOT dispatched;
+CREATE INDEX events_to_dispatch ON events (place) WHERE NOT dispatched;
+CREATE INDEX events_dispatched ON events (at) WHERE dispatched;
 
 -- An address that a key or an owner's policy has named for its own events. The secret is encrypted.
 CREATE TABLE hooks (
     id TEXT COLLATE "C" PRIMARY KEY,
-    subject TEXT NOT NULL UNIQUE,
+    subject TEXT COLLATE "C" NOT NULL UNIQUE,
     url TEXT NOT NULL,
     secret TEXT NOT NULL,
     created_at BIGINT NOT NULL
@@ -133,19 +136,27 @@ CREATE TABLE hooks (
 CREATE TABLE deliveries (
     id TEXT COLLATE "C" PRIMARY KEY,
     event_id TEXT COLLATE "C" NOT NULL REFERENCES events (id) ON DELETE CASCADE,
-    -- A hook's id, or the URL of an endpoint of the configuration.
-    endpoint TEXT NOT NULL,
-    subject TEXT NOT NULL,
-    status TEXT NOT NULL CHECK (status IN ('pending', 'delivered', 'failed')),
+    -- The event's, by which those of one subject go one after the other.
+    place BIGINT NOT NULL,
+    subject TEXT COLLATE "C" NOT NULL,
+    -- A hook's id, or the name that an endpoint of the configuration has from its URL.
+    endpoint TEXT COLLATE "C" NOT NULL,
+    -- Its URL as people may see it.
+    url TEXT NOT NULL,
+    -- Its host and port, of which each has so many at a time.
+    host TEXT COLLATE "C" NOT NULL,
+    status TEXT COLLATE "C" NOT NULL CHECK (status IN ('pending', 'delivered', 'failed')),
     attempts BIGINT NOT NULL DEFAULT 0,
+    -- While an instance is busy with it: when it counts as given up.
     next_attempt_at BIGINT NOT NULL,
-    -- Until then an instance is busy with it.
-    claimed_until BIGINT NOT NULL DEFAULT 0,
     last_error TEXT,
     created_at BIGINT NOT NULL,
     ended_at BIGINT
 );
 CREATE INDEX deliveries_due ON deliveries (next_attempt_at) WHERE status = 'pending';
+CREATE INDEX deliveries_in_line ON deliveries (endpoint, subject, place) WHERE status = 'pending';
+CREATE INDEX deliveries_by_status ON deliveries (status, id);
+CREATE INDEX deliveries_ended ON deliveries (ended_at) WHERE status <> 'pending';
 CREATE INDEX deliveries_by_event ON deliveries (event_id);
 
 -- What was told once and is not told again: one row a kind of telling and what it was about.

@@ -109,7 +109,8 @@ CREATE TABLE usage_days (
 
 -- What happened, written in the transaction in which it did. Those of one subject are told in order.
 CREATE TABLE events (
-    id TEXT NOT NULL PRIMARY KEY,
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
     kind TEXT NOT NULL,
     at INTEGER NOT NULL,
     -- The key or owner that it is about.
@@ -118,7 +119,8 @@ CREATE TABLE events (
     -- Whether it was made into deliveries.
     dispatched INTEGER NOT NULL DEFAULT 0 CHECK (dispatched IN (0, 1))
 ) STRICT;
-CREATE INDEX events_to_dispatch ON events (id) WHERE NOT dispatched;
+CREATE INDEX events_to_dispatch ON events (place) WHERE NOT dispatched;
+CREATE INDEX events_dispatched ON events (at) WHERE dispatched;
 
 -- An address that a key or an owner's policy has named for its own events. The secret is encrypted.
 CREATE TABLE hooks (
@@ -133,19 +135,27 @@ CREATE TABLE hooks (
 CREATE TABLE deliveries (
     id TEXT NOT NULL PRIMARY KEY,
     event_id TEXT NOT NULL REFERENCES events (id) ON DELETE CASCADE,
-    -- A hook's id, or the URL of an endpoint of the configuration.
-    endpoint TEXT NOT NULL,
+    -- The event's, by which those of one subject go one after the other.
+    place INTEGER NOT NULL,
     subject TEXT NOT NULL,
+    -- A hook's id, or the name that an endpoint of the configuration has from its URL.
+    endpoint TEXT NOT NULL,
+    -- Its URL as people may see it.
+    url TEXT NOT NULL,
+    -- Its host and port, of which each has so many at a time.
+    host TEXT NOT NULL,
     status TEXT NOT NULL CHECK (status IN ('pending', 'delivered', 'failed')),
     attempts INTEGER NOT NULL DEFAULT 0,
+    -- While an instance is busy with it: when it counts as given up.
     next_attempt_at INTEGER NOT NULL,
-    -- Until then an instance is busy with it.
-    claimed_until INTEGER NOT NULL DEFAULT 0,
     last_error TEXT,
     created_at INTEGER NOT NULL,
     ended_at INTEGER
 ) STRICT;
 CREATE INDEX deliveries_due ON deliveries (next_attempt_at) WHERE status = 'pending';
+CREATE INDEX deliveries_in_line ON deliveries (endpoint, subject, place) WHERE status = 'pending';
+CREATE INDEX deliveries_by_status ON deliveries (status, id);
+CREATE INDEX deliveries_ended ON deliveries (ended_at) WHERE status <> 'pending';
 CREATE INDEX deliveries_by_event ON deliveries (event_id);
 
 -- What was told once and is not told again: one row a kind of telling and what it was about.

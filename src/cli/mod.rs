@@ -24,6 +24,7 @@ mod serve;
 mod session;
 mod typed;
 mod usage;
+mod webhook;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -94,6 +95,9 @@ enum Command {
     Audit(audit::Audit),
     /// What was used, and what it cost
     Usage(usage::Usage),
+    /// Events on their way to your services: what was sent, what waits, what failed
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
     /// The running instances: who they are, and how far behind
     Instances,
     /// Run a small upstream that answers with the request it got
@@ -133,6 +137,7 @@ fn dispatch(command: Command, globals: &Globals) -> Result {
         Command::Credits(credits) => on_this_thread(credits::run(credits, globals)),
         Command::Audit(audit) => on_this_thread(audit::run(audit, globals)),
         Command::Usage(usage) => on_this_thread(usage::run(usage, globals)),
+        Command::Webhook(webhook) => on_this_thread(webhook::run(webhook, globals)),
         Command::Instances => on_this_thread(instances::run(globals)),
         Command::Health(health) => on_this_thread(health::run(health, globals)),
         Command::Completions(completions) => documents::completions(&completions),

@@ -10,7 +10,7 @@ use super::{Failure, Globals};
 use crate::auth::mint::{Asker, Mint};
 use crate::auth::view::KeyView;
 use crate::config::{self, Config, Environment, LoadedConfig};
-use crate::domain::{Actor, Clock, KeyId, KeyWithSecrets, Month};
+use crate::domain::{Act, Actor, Clock, KeyId, KeyWithSecrets, Month};
 use crate::store::{self, Store};
 
 /// A loaded configuration and its store, with a schema that fits.
@@ -50,6 +50,11 @@ impl Session {
     /// What makes and changes keys here.
     pub(crate) fn mint(&self) -> Mint<'_> {
         Mint { store: &*self.store, config: self.config(), clock: &self.clock, asker: &self.asker }
+    }
+
+    /// A change by who typed it, now.
+    pub(crate) fn act(&self) -> Act {
+        Act { actor: self.asker.actor.clone(), address: self.asker.address, at: self.now() }
     }
 
     /// A key as programs are shown it.

@@ -8,7 +8,9 @@ mod cors;
 mod keys;
 mod path;
 mod routes;
+mod self_service;
 mod upstreams;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,8 +22,8 @@ use super::files;
 use super::problem::{Complaints, suggestion};
 use super::tree::{Node, Table, Value, Word};
 use super::types::{
-    AccessLog, Cache, CacheKeySource, Config, ErrorOverride, Limits, LogOutput, Server,
-    StoreLocation, Usage,
+    AccessLog, Cache, CacheKeySource, Config, ErrorOverride, Limits, LogOutput, SelfService,
+    Server, StoreLocation, Usage,
 };
 use crate::domain::scope::{ScopeEntry, check_grant, check_name};
 use crate::domain::{AddressRange, Catalogue, Limit, Reason};
@@ -29,8 +31,8 @@ use crate::domain::{AddressRange, Catalogue, Limit, Reason};
 /// Checks the whole tree. What comes back is good only where no problem was found.
 pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
     check_listeners(root, complaints);
-    path::check_literal(root.table("self_service").text("prefix"), complaints);
-    let scopes = catalogue(root.table("scopes"), complaints);
+    let self_service = self_service::check(root.table("self_service"), complaints);
+    let scopes = catalogue(root.table("scopes"), self_service.as_ref(), complaints);
     let identity_prefix = keys::identity_prefix(root.table("identity"), complaints);
     let upstreams = upstreams::check(root.table("upstreams"), &identity_prefix, complaints);
     Config {
@@ -43,12 +45,14 @@ pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
         keys: keys::check(root.table("keys"), complaints),
         limits: limits(root.table("limits"), complaints),
         permissions: permissions(root.table("permissions"), &scopes, complaints),
-        routes: routes::check(root, &scopes, &upstreams, complaints),
+        routes: routes::check(root, &scopes, &upstreams, self_service.as_ref(), complaints),
         errors: errors(root.table("errors"), complaints),
         access_log: access_log(root.table("access_log"), complaints),
+        webhooks: webhooks::check(root.table("webhooks"), complaints),
         rotation_claim: rotation_claim(root.table("self_service")),
         unusual_usage: root.table("alerts").bool("unusual_usage"),
         scopes,
+        self_service,
         upstreams,
         identity_prefix,
     }
@@ -231,8 +235,12 @@ fn windows(path: &str, nodes: &[Node], complaints: &mut Complaints<'_>) -> Vec<L
     limits
 }
 
-fn catalogue(scopes: &Table, complaints: &mut Complaints<'_>) -> Catalogue {
-    let mut entries = BTreeMap::new();
+fn catalogue(
+    scopes: &Table,
+    self_service: Option<&SelfService>,
+    complaints: &mut Complaints<'_>,
+) -> Catalogue {
+    let mut entries = self_service.map(self_service::scopes).unwrap_or_default();
     for (name, at, node) in &scopes.entries {
         if let Err(error) = check_name(name) {
             complaints.problem(*at, format!("`{name}` is no name for a scope: {error}"));
@@ -319,7 +327,7 @@ fn check_placeholders(reason: Reason, message: Word<'_>, complaints: &mut Compla
     let known: &[&str] = match reason {
         Reason::MissingScope => &["scope"],
         Reason::RateLimited => &["limit", "retry_after"],
-        Reason::BadRequest => &["detail"],
+        Reason::BadRequest | Reason::Conflict => &["detail"],
         _ => &[],
     };
     let is_name =

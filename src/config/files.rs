@@ -21,7 +21,8 @@ type Place = (usize, usize);
 pub(super) struct NamedFiles {
     certificates: Vec<(CertificateFiles, Place, Place)>,
     authorities: Vec<(PathBuf, Place)>,
-    cache_key: Option<(PathBuf, Place)>,
+    /// Cache keys, and keys of the same form.
+    keys: Vec<(PathBuf, Place)>,
 }
 
 impl NamedFiles {
@@ -36,14 +37,19 @@ impl NamedFiles {
         let certificates = certificate_tables(server)
             .chain(upstreams().filter(|tls| is_given(tls, "cert")))
             .map(|table| (certificate(table), at(table, "cert"), at(table, "key")));
-        let others = [(server, "client_ca"), (root.table("cluster"), "redis_ca")];
+        let webhooks = root.table("webhooks");
+        let others =
+            [(server, "client_ca"), (root.table("cluster"), "redis_ca"), (webhooks, "ca_file")];
         let authorities = upstreams().map(|tls| (tls, "ca")).chain(others);
         let named =
             |(tls, name): (&Table, &str)| Some((PathBuf::from(filled(tls, name)?), at(tls, name)));
         Self {
             certificates: certificates.collect(),
             authorities: authorities.filter_map(named).collect(),
-            cache_key: named((root.table("cache"), "key_file")),
+            keys: [(root.table("cache"), "key_file"), (webhooks, "key_file")]
+                .into_iter()
+                .filter_map(named)
+                .collect(),
         }
     }
 
@@ -61,10 +67,10 @@ impl NamedFiles {
                 problems.push(problem(file, *at, error.to_string()));
             }
         }
-        if let Some((path, at)) = &self.cache_key
-            && let Err(error) = cache_keys(&CacheKeySource::File(path.clone()))
-        {
-            problems.push(problem(file, *at, error));
+        for (path, at) in &self.keys {
+            if let Err(error) = cache_keys(&CacheKeySource::File(path.clone())) {
+                problems.push(problem(file, *at, error));
+            }
         }
         problems.sort_by_key(|problem| (problem.line, problem.column));
         problems

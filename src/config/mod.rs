@@ -34,9 +34,9 @@ pub use environment::Environment;
 pub use overrides::{DATABASE_URL, KEYGATE_CACHE_KEY, RATE_LIMIT_PER_HOUR, RATE_LIMIT_PER_MIN};
 pub use problem::Problem;
 pub use types::{
-    AccessLog, Cache, CacheKeySource, Config, ErrorOverride, Health, Keys, Limits, LogOutput,
-    Origins, RedisLocation, RedisNode, RedisPlace, Requirement, Route, Server, StoreLocation,
-    Target, Upstream, Usage,
+    AccessLog, Cache, CacheKeySource, Config, Endpoint, ErrorOverride, Health, Keys, Limits,
+    LogOutput, Origins, RedisLocation, RedisNode, RedisPlace, Requirement, Route, SelfService,
+    Server, StoreLocation, Target, Upstream, Usage, Webhooks,
 };
 
 /// Where a configuration is looked for when none is named, the first before the second.
@@ -115,6 +115,15 @@ impl LoadedConfig {
     /// The cache key, if there is one; the error says what is wrong with its file.
     pub fn cache_keys(&self) -> Result<Option<CacheKeys>, String> {
         self.config.cache.key.as_ref().map(files::cache_keys).transpose()
+    }
+
+    /// The key of `webhooks.key_file`, else the cache key, if there is either; the error says what
+    /// is wrong with the file.
+    pub fn webhook_keys(&self) -> Result<Option<CacheKeys>, String> {
+        match &self.config.webhooks.key_file {
+            Some(file) => files::cache_keys(&CacheKeySource::File(file.clone())).map(Some),
+            None => self.cache_keys(),
+        }
     }
 
     /// The configuration in force as TOML: defaults and the environment's variables filled in;

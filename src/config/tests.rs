@@ -17,7 +17,11 @@ use crate::domain::{Limit, Reason};
 const API: &str = "upstreams.api.targets = [\"http://127.0.0.1:9000\"]\n";
 
 fn environment() -> Environment {
-    Environment::of(&[("TOKEN", "hush-hush"), ("CODE", "odd")])
+    Environment::of(&[
+        ("TOKEN", "hush-hush"),
+        ("CODE", "odd"),
+        ("WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+    ])
 }
 
 fn load_text(text: &str) -> Result<LoadedConfig, Vec<Problem>> {
@@ -300,6 +304,54 @@ fn a_route_whose_paths_others_take_is_warned_of() {
     let expected = "5:8: no request comes here: other routes take its paths of one segment and \
                     those of more";
     assert_eq!(lines(&good(&with_route(text)).warnings), [expected]);
+}
+
+#[test]
+fn a_route_whose_requests_self_service_takes_is_warned_of() {
+    let warned = |setting: &str, path: &str, methods: &str| {
+        let text = format!("path = '{path}'\nmethods = [{methods}]");
+        lines(&good(&format!("{setting}\n{}", with_route(&text))).warnings)
+    };
+    let wins = |call: &str| {
+        format!(
+            "GET here is the self-service API's own call `{call}`, which wins; another \
+             `self_service.prefix` leaves this route its requests"
+        )
+    };
+    for (path, call) in [
+        ("/v1/me", "/v1/me"),
+        ("/v1/api-keys/{x}", "/v1/api-keys/{id}"),
+        ("/v1/api-keys/mine", "/v1/api-keys/{id}"),
+    ] {
+        let found = warned("self_service.enabled = true", path, "'PUT', 'GET'");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].ends_with(&wins(call)), "{found:?}");
+    }
+    for (setting, path, methods) in [
+        ("self_service.enabled = false", "/v1/me", "'GET'"),
+        ("self_service.enabled = true", "/v1/me", "'POST'"),
+        ("self_service.enabled = true", "/v1/me/x", "'GET'"),
+        ("self_service.enabled = true", "/v1/**", "'GET'"),
+        ("self_service = { enabled = true, prefix = '/self' }", "/v1/me", "'GET'"),
+    ] {
+        assert_eq!(warned(setting, path, methods), [""; 0], "{setting} {path}");
+    }
+}
+
+#[test]
+fn the_scopes_of_self_service_are_in_the_catalogue_and_described_by_the_operator_first() {
+    let names = |text: &str| {
+        let config = good(text).config;
+        config.scopes.entries().map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("[self_service]\nenabled = false"), [""; 0]);
+    let all = ["agents:create", "billing:read", "keys:read", "keys:write"];
+    assert_eq!(names("[self_service]\nenabled = true"), all);
+    let renamed =
+        "[self_service]\nenabled = true\nscopes = { 'keys:write' = 'k' }\n[scopes]\nk = 'K'";
+    assert_eq!(names(renamed), ["agents:create", "billing:read", "k", "keys:read"]);
+    let config = good(renamed).config;
+    assert_eq!(config.scopes.entries().find(|(name, _)| *name == "k").unwrap().1.description, "K");
 }
 
 #[test]

@@ -8,9 +8,11 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
 
-use crate::domain::{AddressRange, Catalogue, Limit, Millionths, Reason};
+use crate::domain::{
+    AddressRange, Call, Catalogue, EventPattern, Limit, Millionths, Reason, WebhookUrl,
+};
 use crate::key::hash::Argon2Strength;
-use crate::key::{CacheKeys, SecretFormat};
+use crate::key::{CacheKeys, SecretFormat, SigningSecret};
 use crate::tls::{ClientSettings, ServerFiles};
 
 /// Everything the file and the environment said, checked. Defaults are filled in.
@@ -42,10 +44,14 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// `identity.header_prefix`: lower case, ends in `-`.
     pub identity_prefix: String,
+    /// `[self_service]`; `None`: there is none.
+    pub self_service: Option<SelfService>,
     /// `[errors.REASON]`.
     pub errors: BTreeMap<Reason, ErrorOverride>,
     /// `[access_log]`.
     pub access_log: AccessLog,
+    /// `[webhooks]`.
+    pub webhooks: Webhooks,
     /// Where a key claims a new secret of its own, where the self-service API is on: a path.
     pub rotation_claim: Option<String>,
     /// `alerts.unusual_usage`: whether unusual use of a key is told of.
@@ -323,6 +329,27 @@ pub enum Origins {
     Listed(Vec<HeaderValue>),
 }
 
+/// `[self_service]`, where it is enabled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelfService {
+    /// Before the path of every call; empty, or begins with `/` and does not end so.
+    pub prefix: String,
+    /// The names of its scopes, by their names in the contract.
+    pub scopes: BTreeMap<String, String>,
+}
+
+impl SelfService {
+    /// A call's path, as a route's is written.
+    pub fn path(&self, call: Call) -> String {
+        format!("{}{}", self.prefix, call.path())
+    }
+
+    /// The scope that a call asks for here.
+    pub fn scope(&self, call: Call) -> Option<&str> {
+        call.scope().map(|scope| self.scopes.get(scope).map_or(scope, String::as_str))
+    }
+}
+
 /// `[errors.REASON]`: what is not given stays as it is by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ErrorOverride {
@@ -352,6 +379,30 @@ pub enum LogOutput {
     Stderr,
     /// A file that is appended to.
     File(PathBuf),
+}
+
+/// `[webhooks]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Webhooks {
+    /// Whether events may go to addresses that are not the public internet's, and in clear.
+    pub allow_private_networks: bool,
+    /// Authorities that are believed beside the system's, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Where the key is that hooks' secrets are encrypted under, if it has a file of its own.
+    pub key_file: Option<PathBuf>,
+    /// Where events go, in the order of the file; no URL twice.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One `[[webhooks.endpoints]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Endpoint {
+    /// Where events are posted to.
+    pub url: WebhookUrl,
+    /// Which; at least one pattern.
+    pub events: Vec<EventPattern>,
+    /// What they are signed with.
+    pub secret: SigningSecret,
 }
 
 impl std::fmt::Debug for StoreLocation {

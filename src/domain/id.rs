@@ -78,6 +78,17 @@ record_id! {
 }
 
 record_id! {
+    /// Names a hook, an address that a key or owner has for its own events: `hook_` and 26
+    /// characters of base32.
+    HookId, "hook_"
+}
+
+record_id! {
+    /// Names an event on its way to one address: `dlv_` and 26 characters of base32.
+    DeliveryId, "dlv_"
+}
+
+record_id! {
     /// Names a row of the audit log: `aud_` and 26 characters of base32.
     AuditId, "aud_"
 }

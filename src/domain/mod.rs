@@ -5,6 +5,7 @@
 
 pub mod act;
 pub mod audit;
+pub mod call;
 pub mod clock;
 pub mod event;
 pub mod explanation;
@@ -19,14 +20,18 @@ pub mod refusal;
 pub mod rotation;
 pub mod scope;
 pub mod usage;
+pub mod webhook;
 pub mod window;
 
 pub use act::{Act, Actor, Target};
 pub use audit::AuditRow;
+pub use call::Call;
 pub use clock::Clock;
 pub use event::{Event, EventKind};
 pub use explanation::Explanation;
-pub use id::{AuditId, EventId, InstanceId, JournalId, KeyId, OwnerId, PublicId};
+pub use id::{
+    AuditId, DeliveryId, EventId, HookId, InstanceId, JournalId, KeyId, OwnerId, PublicId,
+};
 pub use instance::{Instance, InstanceStatus, SeenInstance};
 pub use key::{Environment, Key, KeyStatus, KeyWithSecrets, LastUse, Secret, SecretStatus};
 pub use money::Millionths;
@@ -37,4 +42,5 @@ pub use refusal::{Reason, Refusal};
 pub use rotation::RotationDue;
 pub use scope::{Catalogue, ScopeSet};
 pub use usage::{LeaseId, Used};
+pub use webhook::{EventPattern, WebhookUrl, WebhookUrlError};
 pub use window::{Limit, Window};

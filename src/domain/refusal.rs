@@ -75,6 +75,10 @@ reasons! {
     RouteNotFound = "route_not_found", 404, "not_found", "No such route";
     /// The path's routes do not have the method.
     MethodNotAllowed = "method_not_allowed", 405, "method_not_allowed", "Method not allowed";
+    /// There is no such key, or none that the asker may see.
+    NotFound = "not_found", 404, "not_found", "Not found";
+    /// Another request stands in the way: an earlier rotation, or the same Idempotency-Key.
+    Conflict = "conflict", 409, "conflict", "Conflict: {detail}";
     /// The request expects what the gateway does not know.
     ExpectationFailed = "expectation_failed", 417, "expectation_failed", "Unknown expectation";
     /// The body is longer than the route takes.
@@ -164,6 +168,8 @@ pub enum Refusal {
     },
     /// What is wrong with the request, in a few words, never with a part of it.
     BadRequest(&'static str),
+    /// A reason, and what is wrong in words that the client may read: names of fields, never secrets.
+    Because(Reason, Arc<str>),
     /// The methods that the path has, as an `Allow` header lists them.
     MethodNotAllowed(Arc<str>),
 }
@@ -172,7 +178,7 @@ impl Refusal {
     /// The reason, for the log, the metrics and the answer.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Plain(reason) => *reason,
+            Self::Plain(reason) | Self::Because(reason, _) => *reason,
             Self::MissingScope(_) => Reason::MissingScope,
             Self::RateLimited { .. } => Reason::RateLimited,
             Self::BadRequest(_) => Reason::BadRequest,

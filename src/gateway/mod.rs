@@ -46,11 +46,13 @@ use crate::proxy::plan::Plan;
 use crate::proxy::probe::Probers;
 use crate::proxy::worker::{self, Order, Shared};
 use crate::rotation::{Terms, keep_time};
+use crate::self_service::{Clerk, Desk, Office};
 use crate::spend::{Keeper, Now};
 use crate::store::{self, Store, StoreError};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::TlsServer;
+use crate::webhooks::Webhooks;
 
 /// How long the start waits for the store's answer: a million ids are read in less.
 const STORE_ANSWERS: Duration = Duration::from_secs(5);
@@ -92,7 +94,7 @@ impl Gateway {
         let (sync, mut synchroniser) = Sync::new(
             Arc::clone(&store),
             plan.policy.clone(),
-            clock,
+            clock.clone(),
             config.cache.capacity,
             Arc::clone(&metrics),
         );
@@ -118,6 +120,7 @@ impl Gateway {
             now_of(&sync),
             config.cache.stale_if_down,
         );
+        let (desk, clerk) = Desk::new();
         let tls = config.server.tls.clone().map(TlsServer::new).transpose()?;
         let shared = Arc::new(Shared {
             https_port: data_addresses[0].port(),
@@ -127,6 +130,7 @@ impl Gateway {
             auth: Authenticator::new(Arc::clone(&sync), pool, digests),
             limits,
             spender,
+            desk,
             journal,
             metrics: Arc::clone(&metrics),
             access_log,
@@ -135,7 +139,11 @@ impl Gateway {
         });
         shared.auth.macs.replace_keys(cache_keys.as_ref());
         read_counters(&metrics, &sync, &store, &membership);
+        let webhooks = Webhooks::new(Arc::clone(&store), &loaded, clock, Arc::clone(&metrics));
+        let webhooks = Arc::new(webhooks.map_err(anyhow::Error::msg)?);
+        tokio::spawn(Arc::clone(&webhooks).run());
         let control = Arc::new(Control {
+            webhooks,
             shared: Arc::clone(&shared),
             store: Arc::clone(&store),
             membership,
@@ -144,6 +152,7 @@ impl Gateway {
         let mut background =
             start_background(synchroniser, redis, keeper, &shared, Arc::clone(&store));
         background.extend(usage::start_background(&shared, &store));
+        background.push(serve_calls(clerk, &shared, store));
         // With the store in reach, the first request finds it followed already; so with Redis.
         if sync.settles_within(STORE_ANSWERS).await == StoreState::Live {
             // Nobody is let in by an instance that a receipt does not count.
@@ -233,6 +242,7 @@ impl Gateway {
         if let Some(limits) = &control.shared.limits {
             limits.release().await;
         }
+        control.webhooks.stop().await;
         control.membership.leave().await;
         for task in background {
             task.abort();
@@ -252,6 +262,7 @@ struct Control {
     shared: Arc<Shared>,
     store: Arc<dyn Store>,
     membership: Membership,
+    webhooks: Arc<Webhooks>,
     draining: AtomicBool,
 }
 
@@ -385,6 +396,13 @@ fn start_background(
 async fn remind(shared: Arc<Shared>, store: Arc<dyn Store>) {
     let terms = || Terms::of(&shared.plan.load().config);
     keep_time(&*store, &shared.auth.sync.clock, terms).await;
+}
+
+/// Has what keys ask of keygate itself done on the control plane.
+fn serve_calls(clerk: Clerk, shared: &Arc<Shared>, store: Arc<dyn Store>) -> AbortHandle {
+    let (clock, shared) = (shared.auth.sync.clock.clone(), Arc::clone(shared));
+    let config = Box::new(move || Arc::clone(&shared.plan.load().config));
+    tokio::spawn(clerk.run(Arc::new(Office { store, config, clock }))).abort_handle()
 }
 
 fn start_workers(

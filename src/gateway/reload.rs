@@ -85,12 +85,14 @@ impl Reloader {
         let routes = plan.config.routes.iter().map(|route| route.path.as_str());
         shared.journal.know_routes(routes).map_err(|error| Refused::Other(error.to_string()))?;
         shared.journal.keep(usage::keeping(&plan.config));
+        let webhooks = self.control.webhooks.prepare(loaded).map_err(Refused::Other)?;
         let wanted = &loaded.config.server.tls;
         if self.tls.as_ref().map(TlsServer::files) != wanted.as_ref() {
             let tls = wanted.clone().map(TlsServer::new).transpose();
             self.tls = tls.map_err(|error| Refused::Other(error.to_string()))?;
             shared.tls.store(self.tls.as_ref().map(|tls| Arc::clone(tls.config())));
         }
+        self.control.webhooks.put_in_force(webhooks);
         shared.auth.macs.replace_keys(cache_keys.as_ref());
         shared.auth.sync.policy.store(Arc::new(plan.policy.clone()));
         self.probers.follow(&plan);

@@ -59,7 +59,7 @@ pub struct Minted {
 /// The operating system gave no random bytes.
 #[derive(Debug, thiserror::Error)]
 #[error("the operating system's random generator failed: {0}")]
-pub struct MintError(String);
+pub struct MintError(pub(super) String);
 
 /// How this gateway's secrets look: `[keys]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

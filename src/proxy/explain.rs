@@ -278,6 +278,10 @@ impl Walk<'_> {
     }
 
     fn destination(&mut self, route: &Route, environment: Environment) -> String {
+        if route.call.is_some() {
+            self.note("self_service", Outcome::Passed, "keygate answers it itself".to_owned());
+            return "The request would be answered by keygate itself.".to_owned();
+        }
         let upstream = &self.plan.upstreams[route.upstream];
         let in_sandbox = environment == Environment::Test && !upstream.sandbox.is_empty();
         let targets = if in_sandbox { &upstream.sandbox } else { &upstream.targets };

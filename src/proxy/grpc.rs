@@ -54,7 +54,8 @@ fn status(reason: Reason) -> u16 {
         | Reason::RateLimited
         | Reason::BodyTooLarge
         | Reason::HeadersTooLarge => 8,
-        Reason::RouteNotFound | Reason::MethodNotAllowed => 12,
+        Reason::RouteNotFound | Reason::MethodNotAllowed | Reason::NotFound => 12,
+        Reason::Conflict => 10,
         Reason::InternalError => 13,
         Reason::UpstreamUnavailable | Reason::StoreUnavailable | Reason::Overloaded => 14,
         Reason::MissingKey
@@ -115,6 +116,7 @@ mod tests {
                 402 | 413 | 429 | 431 => 8,
                 403 => 7,
                 404 | 405 => 12,
+                409 => 10,
                 500 => 13,
                 502 | 503 => 14,
                 504 => 4,

@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use super::adopted::Adopted;
 use super::authorize;
 use super::body::Outgoing;
+use super::calls::{self, By};
 use super::cors::Preflight;
 use super::credential;
 use super::forward::{self, Decided};
@@ -70,6 +71,11 @@ pub async fn handle(
         meter.counted(permit.standing());
         meter.pays(permit.take_payment());
         verified.secret.used(now.wall_ms, client);
+        if let Some(call) = route.call {
+            let by = By { verified: &verified, permit: &permit, credential: credential.text };
+            let asked = calls::asked(call, &path, &request, &by, worker, meter)?;
+            return Box::pin(calls::answer(asked, request, route, worker, meter)).await;
+        }
         (permit, credential.held_in)
     };
     // 9: forward. 10, the answer's own headers, are the frame's to add, to refusals too.

@@ -234,7 +234,8 @@ impl Meter {
         let holder = self.connection.holder();
         let record = holder.as_ref().map(|holder| holder.key.row());
         let key = record.as_ref().map(|record| &record.key);
-        let upstream = route.map(|route| plan.upstreams[route.upstream].upstream.name.as_str());
+        let upstream = route.and_then(|route| plan.upstreams.get(route.upstream));
+        let upstream = upstream.map(|it| it.upstream.name.as_str());
         self.worker.access_log().write(&Entry {
             at_ms: self.begun_wall_ms,
             request_id: self.request_id.to_str().unwrap_or_default(),

@@ -8,6 +8,7 @@ pub mod adopted;
 pub mod authorize;
 pub mod balance;
 pub mod body;
+pub mod calls;
 pub mod chunks;
 pub mod client_address;
 pub mod connection;

@@ -89,6 +89,7 @@ impl Answer {
             Refusal::Plain(_) | Refusal::MethodNotAllowed(_) => self.message.clone(),
             Refusal::MissingScope(scope) => fill("{scope}", scope),
             Refusal::BadRequest(detail) => fill("{detail}", detail),
+            Refusal::Because(_, detail) => fill("{detail}", detail),
             Refusal::RateLimited { limit, retry_after, .. } => fill("{limit}", &limit.to_string())
                 .replace("{retry_after}", &retry_after.to_string()),
         }
@@ -142,7 +143,7 @@ fn own_header(refusal: &Refusal) -> Option<(HeaderName, HeaderValue)> {
         Refusal::RateLimited { retry_after, .. } => Some((RETRY_AFTER, (*retry_after).into())),
         Refusal::MethodNotAllowed(allow) => Some((ALLOW, allow.parse().ok()?)),
         Refusal::BadRequest(_) => None,
-        Refusal::Plain(reason) => match reason {
+        Refusal::Plain(reason) | Refusal::Because(reason, _) => match reason {
             Reason::MissingKey => Some((WWW_AUTHENTICATE, challenge("Bearer"))),
             Reason::InvalidKey
             | Reason::ExpiredKey
@@ -163,6 +164,8 @@ fn own_header(refusal: &Refusal) -> Option<(HeaderName, HeaderValue)> {
             | Reason::HttpsRequired
             | Reason::RouteNotFound
             | Reason::MethodNotAllowed
+            | Reason::NotFound
+            | Reason::Conflict
             | Reason::ExpectationFailed
             | Reason::BodyTooLarge
             | Reason::HeadersTooLarge

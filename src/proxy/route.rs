@@ -6,8 +6,9 @@ use std::time::Duration;
 use http::Method;
 
 use crate::config;
-use crate::domain::{Catalogue, Limit, Reason, Refusal, ScopeSet};
+use crate::domain::{Call, Catalogue, Limit, Reason, Refusal, ScopeSet};
 use crate::limit::RouteId;
+use crate::self_service;
 use crate::spend::Charge;
 use crate::usage::RouteName;
 
@@ -30,7 +31,7 @@ pub struct Route {
     pub requirement: Requirement,
     /// Its path, as the usage journal names it.
     pub usage: RouteName,
-    /// Its upstream's place in the configuration.
+    /// Its upstream's place in the configuration; beyond all of them where keygate answers itself.
     pub upstream: usize,
     /// What its requests cost.
     pub charge: Charge,
@@ -56,6 +57,8 @@ pub struct Route {
     pub tunnel_idle_ms: u64,
     /// What is said to browsers.
     pub cors: Option<Cors>,
+    /// What keygate does itself, in place of an upstream.
+    pub call: Option<Call>,
 }
 
 /// Which scopes a route asks for, as bits and in words.
@@ -72,6 +75,9 @@ pub enum Requirement {
 /// All routes, found by path and method.
 pub struct Router {
     matcher: Matcher,
+    /// Those that keygate answers itself; their routes stand behind the configuration's.
+    calls: Matcher,
+    configured: usize,
     routes: Vec<Route>,
 }
 
@@ -81,16 +87,37 @@ impl Router {
         let patterns = config.routes.iter().map(|r| (r.path.as_str(), r.methods.as_slice()));
         let matcher = Matcher::new(patterns)?;
         let routes = config.routes.iter().enumerate();
-        let routes = routes.map(|(index, route)| Route::new(index, route, config)).collect();
-        Ok(Self { matcher, routes })
+        let mut routes: Vec<Route> =
+            routes.map(|(index, route)| Route::new(index, route, config)).collect();
+        let configured = routes.len();
+        let own =
+            config.self_service.iter().flat_map(|own| Call::ALL.iter().map(move |c| (own, *c)));
+        let patterns: Vec<(String, [Method; 1])> =
+            own.clone().map(|(own, call)| (own.path(call), [call.method()])).collect();
+        let calls = Matcher::new(patterns.iter().map(|(path, m)| (path.as_str(), m.as_slice())))?;
+        routes.extend(
+            own.enumerate().map(|(place, (own, call))| {
+                Route::own(configured + place, call, own, &config.scopes)
+            }),
+        );
+        Ok(Self { matcher, calls, configured, routes })
     }
 
-    /// The route of a canonical path and a method.
+    /// The route of a canonical path and a method. What keygate answers itself comes first.
     pub fn find(&self, method: &Method, path: &str) -> Result<&Route, Refusal> {
-        match self.matcher.find(method, path) {
-            Match::Found(index) => Ok(&self.routes[index]),
-            Match::NotFound => Err(Reason::RouteNotFound.into()),
-            Match::MethodNotAllowed(allow) => Err(Refusal::MethodNotAllowed(allow)),
+        let own = self.calls.find(method, path);
+        if let Match::Found(place) = own {
+            return Ok(&self.routes[self.configured + place]);
+        }
+        match (self.matcher.find(method, path), own) {
+            (Match::Found(index), _) => Ok(&self.routes[index]),
+            (Match::MethodNotAllowed(allow), Match::MethodNotAllowed(own)) => {
+                Err(Refusal::MethodNotAllowed(format!("{allow}, {own}").into()))
+            }
+            (Match::MethodNotAllowed(allow), _) | (_, Match::MethodNotAllowed(allow)) => {
+                Err(Refusal::MethodNotAllowed(allow))
+            }
+            (Match::NotFound, _) => Err(Reason::RouteNotFound.into()),
         }
     }
 
@@ -134,6 +161,33 @@ impl Route {
             websocket: route.websocket,
             tunnel_idle_ms: route.timeout.unwrap_or(TUNNEL_IDLE).as_millis() as u64,
             cors: route.cors.as_ref().map(Cors::new),
+            call: None,
+        }
+    }
+
+    /// The route of a call of the self-service API.
+    fn own(index: usize, call: Call, own: &config::SelfService, catalogue: &Catalogue) -> Self {
+        let path = own.path(call);
+        let scopes = own.scope(call).map(str::to_owned).into_iter().collect();
+        Self {
+            index,
+            id: RouteId::of([path.as_str(), call.method().as_str()]),
+            usage: RouteName::of(&path),
+            path: path.into(),
+            requirement: Requirement::new(&config::Requirement::All(scopes), catalogue),
+            upstream: usize::MAX,
+            charge: Charge { fixed: 0, header: None },
+            limits: Vec::new(),
+            strip: 0,
+            max_body: self_service::MAX_BODY,
+            timeout_ms: self_service::PATIENCE.as_millis() as u64,
+            allow_test_keys: true,
+            underscore_headers: false,
+            forward_trailers: false,
+            websocket: false,
+            tunnel_idle_ms: 0,
+            cors: None,
+            call: Some(call),
         }
     }
 }

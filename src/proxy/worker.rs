@@ -43,6 +43,7 @@ use crate::auth::table::Moment;
 use crate::config::Server;
 use crate::domain::KeyId;
 use crate::limit::{ConnectionCounts, SharedLimits};
+use crate::self_service::Desk;
 use crate::spend::Spender;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::{Metrics, WaitedFor, WorkerMetrics};
@@ -72,6 +73,8 @@ pub struct Shared {
     pub limits: Option<SharedLimits>,
     /// Where requests get the money that they cost.
     pub spender: Spender,
+    /// Where calls of the self-service API are handed in.
+    pub desk: Desk,
     /// Where answered requests are written down.
     pub journal: Arc<Journal>,
     /// All counters.
@@ -177,6 +180,11 @@ impl Worker {
     /// Where requests are counted and paid.
     pub fn books(&self) -> Books<'_> {
         Books { shared: self.shared.limits.as_ref(), spender: &self.shared.spender }
+    }
+
+    /// Where calls of the self-service API are handed in.
+    pub fn desk(&self) -> &Desk {
+        &self.shared.desk
     }
 
     /// This worker's counters.

@@ -8,9 +8,12 @@
 pub mod audit;
 pub mod books;
 pub mod credits;
+pub mod deliveries;
 mod error;
 pub mod family;
 pub mod feed;
+pub mod hooks;
+pub mod idempotency;
 pub mod leases;
 mod list;
 pub mod migrate;
@@ -37,8 +40,11 @@ use crate::domain::{
 pub use audit::{AuditFilter, AuditLog};
 pub use books::{Batch, Booking, Books, UsageBy, UsageFilter, UsageRow};
 pub use credits::{CreditBooks, CreditPolicy, Credits, Recharge};
+pub use deliveries::Deliveries;
 pub use family::Family;
 pub use feed::{Change, Changes, Feed};
+pub use hooks::{Hook, HookBook};
+pub use idempotency::{Claim, Claimed, KeptAnswers};
 pub use leases::{Grant, LeaseAsk, Leases, Spending};
 pub use migrate::{SchemaStatus, prepare};
 pub use outbox::Outbox;
@@ -217,7 +223,19 @@ pub struct ConfirmedMac {
 /// what is to be told of it in the outbox, in one transaction with it.
 #[async_trait]
 pub trait Store:
-    AuditLog + Books + CreditBooks + Family + Leases + Outbox + Schedule + Send + Sync + 'static
+    AuditLog
+    + Books
+    + CreditBooks
+    + Deliveries
+    + Family
+    + HookBook
+    + KeptAnswers
+    + Leases
+    + Outbox
+    + Schedule
+    + Send
+    + Sync
+    + 'static
 {
     /// Brings the schema up to date under a lock; what was done. Safe to call from several
     /// instances at once.

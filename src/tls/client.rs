@@ -1,6 +1,6 @@
 //! TLS to upstreams: whom to believe, and who we are.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::pem::PemObject as _;
@@ -85,6 +85,26 @@ impl TlsClient {
         let name = self.settings.server_name.as_deref().unwrap_or(host);
         ServerName::try_from(name.to_owned())
     }
+}
+
+/// What connections begin with that believe the system's authorities and, where a file is named,
+/// those in it; without a certificate of our own, for HTTP/1.1.
+pub fn beside_the_system(ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
+    let believed = match ca {
+        None => system_roots(),
+        Some(file) => {
+            let mut all = RootCertStore::clone(&system_roots());
+            all.extend(roots(file, &read(file)?)?.roots);
+            Arc::new(all)
+        }
+    };
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError::Setup(error.to_string()))?
+        .with_root_certificates(believed)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
 }
 
 /// Those of the system; where it has none, Mozilla's list as it was when this was built.

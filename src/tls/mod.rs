@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::ServerName;
 
-pub use client::{ClientSettings, TlsClient};
+pub use client::{ClientSettings, TlsClient, beside_the_system};
 pub use files::{CertificateFiles, TlsError, check_certificate, check_roots};
 pub use server::{ServerFiles, TlsServer, alpn};
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up; a part names only parts that stand before it. So the data plane (`limit`,
 /// `auth`, `proxy`) cannot name the control plane, whose parts all stand behind it.
-const LAYERS: [&str; 16] = [
+const LAYERS: &[&str] = &[
     "domain",
     "key",
     "tls",
@@ -17,7 +17,9 @@ const LAYERS: [&str; 16] = [
     "spend",
     "usage",
     "auth",
+    "webhooks",
     "rotation",
+    "self_service",
     "proxy",
     "admin",
     "gateway",
@@ -25,7 +27,7 @@ const LAYERS: [&str; 16] = [
 ];
 
 /// Outside paths and the parts that may name them.
-const HOMES: [(&str, &[&str]); 13] = [
+const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
     ("redis", &["limit"]),
     ("memmap2", &["usage"]),

@@ -20,13 +20,20 @@ pub(super) struct Line<'a> {
 }
 
 impl<'a> Mint<'a> {
+    /// A key and those above it: its parent, that one's parent, and so on.
+    pub async fn family(&self, id: &KeyId) -> Result<Vec<Key>, MintError> {
+        Ok(self.line(id).await?.keys)
+    }
+
     /// The keys above a child of that parent.
     pub(super) async fn line(&self, parent: &KeyId) -> Result<Line<'a>, MintError> {
         let mut keys = Vec::new();
         let mut next = Some(parent.clone());
-        while let Some(id) = next.filter(|_| keys.len() < LONGEST) {
+        while keys.len() < LONGEST
+            && let Some(id) = next.take()
+        {
             let key = self.key(&id).await?.key;
-            next = key.parent_id.clone();
+            next.clone_from(&key.parent_id);
             keys.push(key);
         }
         Ok(Line { keys, config: self.config })
@@ -141,7 +148,7 @@ impl Line<'_> {
     /// Its limits bound those of its children, not those of all below.
     fn check_limits(&self, wished: &[Limit]) -> Result<(), MintError> {
         let (wished, held) = (self.in_force(wished), self.in_force(&self.maker().limits));
-        match held.iter().find(|limit| !wished.iter().any(|wish| guarantees(wish, limit))) {
+        match held.iter().find(|limit| !wished.iter().any(|wish| guarantees(*wish, **limit))) {
             Some(wider) => {
                 Err(too_wide(Field::Limits, format!("the key that it is under is held to {wider}")))
             }
@@ -178,7 +185,7 @@ impl Line<'_> {
 
 /// Whether whoever is held to `own` is also held to `wider`: any window of its length is made up of
 /// so many of the other's.
-fn guarantees(own: &Limit, wider: &Limit) -> bool {
+fn guarantees(own: Limit, wider: Limit) -> bool {
     let (length, whole) = (u64::from(own.window.seconds()), u64::from(wider.window.seconds()));
     let windows = whole.div_ceil(length);
     windows * u64::from(own.max.get()) <= u64::from(wider.max.get())
@@ -204,8 +211,8 @@ mod tests {
             ("61/hour", "60/min", false),
             ("4294967295/s", "4294967295/day", false),
         ] {
-            let limit = |text: &str| text.parse().unwrap();
-            assert_eq!(guarantees(&limit(own), &limit(wider)), holds, "{own} for {wider}");
+            let limit = |text: &str| -> Limit { text.parse().unwrap() };
+            assert_eq!(guarantees(limit(own), limit(wider)), holds, "{own} for {wider}");
         }
     }
 }

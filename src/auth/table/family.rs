@@ -25,6 +25,7 @@ pub(super) struct Bounded {
 }
 
 /// What a key may do: its own, or less where it has ancestors.
+#[derive(Clone)]
 pub struct Rights {
     /// Its record.
     pub record: Arc<KeyRecord>,

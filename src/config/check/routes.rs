@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use http::{HeaderName, Method};
 
-use super::{cors, path};
+use super::{cors, path, self_service};
 use crate::config::problem::{Complaints, suggestion};
 use crate::config::tree::{Table, Word};
-use crate::config::types::{Requirement, Route, Upstream};
+use crate::config::types::{Requirement, Route, SelfService, Upstream};
 use crate::domain::money::MAX_COST;
 use crate::domain::{Catalogue, Millionths};
 
@@ -18,6 +18,7 @@ pub(super) fn check(
     root: &Table,
     scopes: &Catalogue,
     upstreams: &[Upstream],
+    own: Option<&SelfService>,
     complaints: &mut Complaints<'_>,
 ) -> Vec<Route> {
     let mut routes = Vec::new();
@@ -29,7 +30,9 @@ pub(super) fn check(
         let shape = path.and_then(|word| path::check(word, complaints));
         // With a wrong method left out, the rest could be taken for a route of all methods.
         if let Some(shape) = shape.filter(|_| methods.len() == words.len()) {
-            check_taken(&mut taken, &shape, &methods, given.place_of("path"), complaints);
+            let at = given.place_of("path");
+            check_taken(&mut taken, &shape, &methods, at, complaints);
+            self_service::warn_of_taken(own, &shape, &methods, at, complaints);
         }
         let requirement = requirement(given, scopes, complaints);
         let limits = super::windows("routes.limits", given.list("limits"), complaints);
@@ -59,7 +62,7 @@ pub(super) fn check(
         });
     }
     warn_of_shadowed(&taken, complaints);
-    warn_of_idle_parts(root, &routes, upstreams, complaints);
+    warn_of_idle_parts(root, &routes, upstreams, own, complaints);
     routes
 }
 
@@ -209,9 +212,10 @@ fn warn_of_idle_parts(
     root: &Table,
     routes: &[Route],
     upstreams: &[Upstream],
+    own: Option<&SelfService>,
     complaints: &mut Complaints<'_>,
 ) {
-    if root.list("routes").is_empty() {
+    if root.list("routes").is_empty() && own.is_none() {
         complaints.warning(0, "there are no routes, so that every request is answered 404");
     }
     for (index, upstream) in upstreams.iter().enumerate() {

@@ -174,6 +174,11 @@ fn what_the_file_may_not_look_like(#[case] text: &str, #[case] expected: &str) {
 #[case("access_log.sample = 1.5", "`access_log.sample` must be a number from 0 to 1")]
 #[case("access_log.sample = nan", "`access_log.sample` must be a number from 0 to 1")]
 #[case("self_service.prefix = 'v1'", "the path `v1` does not begin with `/`")]
+#[case(
+    "self_service.scopes = { 'keys:wirte' = 'a' }",
+    "no call of the self-service API asks for `keys:wirte` | did you mean `keys:write`?"
+)]
+#[case("self_service.scopes = { 'keys:write' = 'a b' }", "`a b` is no name for a scope")]
 fn what_a_setting_may_not_be(#[case] text: &str, #[case] expected: &str) {
     let found = problems(text);
     assert_eq!(found.len(), 1, "{found:#?}");
@@ -217,6 +222,8 @@ fn what_a_setting_may_not_be(#[case] text: &str, #[case] expected: &str) {
     "6:18: `routes.limits` has two limits for one window, s"
 )]
 #[case("path = '/a'\ntimeout = '0'", "6:11: `routes.timeout` must be a duration")]
+#[case("path = '/a'\ncost = '1000000.01'", "6:8: a request costs 1000000 at most")]
+#[case("path = '/a'\ncost_header = 'x cost'", "6:15: `x cost` is no name of a header")]
 #[case(
     "path = '/a'\ncost = '0.0000001'",
     "6:8: `routes.cost` must be an amount such as \"0.002\", with at most six decimals"
@@ -236,14 +243,8 @@ fn what_a_route_may_not_be(#[case] route: &str, #[case] expected: &str) {
 }
 
 #[rstest]
-#[case("routes.cost", "0.002", "")]
-#[case("routes.cost_header", "'x-cost'", "''")]
 #[case("identity.jwt.enabled", "true", "false")]
-#[case("self_service.enabled", "true", "false")]
 #[case("telemetry.otlp_endpoint", "'http://o'", "''")]
-#[case("webhooks.allow_private_networks", "true", "false")]
-#[case("webhooks.ca_file", "'/c'", "''")]
-#[case("webhooks.endpoints", "[{ url = 'https://w', secret = 'hush' }]", "[]")]
 fn a_setting_that_is_not_built_is_refused_unless_it_is_off(
     #[case] name: &str,
     #[case] on: &str,
@@ -269,4 +270,37 @@ fn what_an_origin_may_not_be(#[case] origins: &str, #[case] expected: &str) {
     let found = problems(&with_route(&format!("path = '/a'\ncors = {{ origins = {origins} }}")));
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].contains(&expected[expected.find(' ').unwrap()..]), "{found:#?}");
+}
+
+#[rstest]
+#[case("url = 'http://w'", "`webhooks.endpoints.url`: it must begin with `https://`")]
+#[case("url = 'https://me:hush@w'", "`webhooks.endpoints.url`: it must hold no user")]
+#[case("url = 'w'", "`webhooks.endpoints.url`: it must be \"https://HOST\"")]
+#[case("url = 'https://w'\nevents = ['key.made']", "there is no event `key.made`")]
+#[case("url = 'https://w'\nevents = []", "`webhooks.endpoints.events` must not be empty")]
+#[case(
+    "url = 'https://w'\n[[webhooks.endpoints]]\nsecret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'\nurl = 'https://w'",
+    "another endpoint has this URL already"
+)]
+fn what_an_endpoint_may_not_be(#[case] endpoint: &str, #[case] expected: &str) {
+    let secret = "secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'";
+    let found = problems(&format!("[[webhooks.endpoints]]\n{secret}\n{endpoint}"));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains(expected), "{found:#?}");
+    assert!(!found[0].contains("hush"), "{found:#?}");
+}
+
+#[test]
+fn a_secret_that_signs_nothing_is_refused_and_not_repeated() {
+    let url = "url = 'https://w'";
+    for secret in ["hushhush", "whsec_hush", "whsec_aHVzaGh1c2g="] {
+        let found = problems(&format!("[[webhooks.endpoints]]\n{url}\nsecret = '{secret}'"));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].contains("must be `whsec_` and base64"), "{found:#?}");
+        assert!(!format!("{found:?}").contains(secret), "{found:#?}");
+    }
+    good(
+        "[webhooks]\nallow_private_networks = true\n[[webhooks.endpoints]]\n\
+         url = 'http://127.0.0.1:9/x?y=z'\nsecret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'",
+    );
 }

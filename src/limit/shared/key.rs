@@ -86,6 +86,24 @@ impl SharedKey {
         (state.pass(asked, how, live, &mut asks, now_ms), asks)
     }
 
+    /// How the key's own limits stand, as far as is known here; counts nothing.
+    pub(super) fn standings(
+        &self,
+        own: &[Limit],
+        how: How,
+        live: u32,
+        now_ms: u64,
+    ) -> Vec<Standing> {
+        let mut state = self.lock();
+        let (counted, allowance) = state.of(Subject::Own, now_ms);
+        if how == How::Alone {
+            let state = |limit: &Limit| alone(counted, Subject::Own, *limit, live, now_ms);
+            return own.iter().map(state).collect();
+        }
+        allowance.adopt(own);
+        allowance.standings(now_ms).collect()
+    }
+
     /// A request that waited about these has gone.
     pub(super) fn wait_no_more(&self, waited: Subjects) {
         self.lock().wait_no_more(waited);

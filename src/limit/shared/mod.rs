@@ -121,6 +121,18 @@ impl SharedLimits {
         }
     }
 
+    /// How a key's own limits stand, as far as this instance knows; counts nothing.
+    pub fn peek(
+        &self,
+        counters: &KeyCounters,
+        key: &KeyId,
+        own: &[Limit],
+        now_ms: u64,
+    ) -> Vec<Standing> {
+        let key = counters.shared(|| self.inner.register(key));
+        key.standings(own, self.inner.how(), self.inner.live(), now_ms)
+    }
+
     /// Whether limits are shared now.
     pub fn is_up(&self) -> bool {
         self.inner.link() == Link::Up

@@ -69,6 +69,7 @@ fn shared(directory: &std::path::Path) -> Arc<Shared> {
         auth: Authenticator::new(sync, pool, DigestKey::random().unwrap()),
         limits: None,
         spender,
+        desk: Desk::new().0,
         journal: Journal::start(directory, 1, Sizes::of(1)).unwrap(),
         metrics,
         tls: ArcSwapOption::empty(),

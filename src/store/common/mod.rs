@@ -7,8 +7,11 @@
 mod audit;
 mod books;
 mod credits;
+mod deliveries;
 mod events;
 mod family;
+mod hooks;
+mod idempotency;
 mod instances;
 mod leases;
 mod schedule;

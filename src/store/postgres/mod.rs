@@ -42,6 +42,13 @@ macro_rules! rows {
     };
 }
 
+/// Ends a question for deliveries, named `d`, that others may be busy with: theirs are left out.
+macro_rules! unless_taken {
+    () => {
+        " FOR UPDATE OF d SKIP LOCKED"
+    };
+}
+
 #[expect(clippy::duplicate_mod, reason = "compiled for each store: see there")]
 #[path = "../common/mod.rs"]
 mod common;
@@ -69,6 +76,8 @@ const PREPARE: &str = "SET LOCAL lock_timeout = 0; \
      SELECT pg_advisory_xact_lock(30229394607928422); \
      CREATE TABLE IF NOT EXISTS keygate_migrations (version BIGINT PRIMARY KEY, name TEXT NOT NULL)";
 
+/// Whether nobody else makes events into deliveries, nor will until this one is done.
+const DISPATCH_TURN: &str = "SELECT pg_try_advisory_xact_lock(30229394607928423)";
 /// The key that is rotated, held also against transactions by hand.
 const HOLD_KEY: &str = "SELECT id FROM keys WHERE id = $1 AND revoked_at IS NULL FOR UPDATE";
 /// Its live secrets, held also against who notes uses.

@@ -44,6 +44,13 @@ macro_rules! rows {
     };
 }
 
+/// Ends a question for deliveries that others may be busy with; here nobody else is writing.
+macro_rules! unless_taken {
+    () => {
+        ""
+    };
+}
+
 #[expect(clippy::duplicate_mod, reason = "compiled for each store: see there")]
 #[path = "../common/mod.rs"]
 mod common;
@@ -72,6 +79,8 @@ const MIGRATIONS: &[Migration] = SQLITE;
 const PREPARE: &str = "CREATE TABLE IF NOT EXISTS keygate_migrations \
      (version INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT";
 
+/// Whether nobody else makes events into deliveries, nor will until this one is done.
+const DISPATCH_TURN: &str = "SELECT true";
 /// The key that is rotated; SQLite's one write lock holds it already.
 const HOLD_KEY: &str = "SELECT id FROM keys WHERE id = $1 AND revoked_at IS NULL";
 /// Its live secrets, held likewise.

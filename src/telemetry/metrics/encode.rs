@@ -49,6 +49,7 @@ impl Collector for Scrape {
         exposition.store(&self.0)?;
         exposition.usage(&self.0)?;
         exposition.redis(&self.0)?;
+        exposition.webhooks(&self.0)?;
         exposition.upstreams(&self.0)?;
         exposition.connections(&self.0)?;
         exposition.process(&self.0)
@@ -148,6 +149,24 @@ impl Exposition<'_> {
         self.counter("keygate_redis_calls", help, metrics.redis_calls.read())?;
         let help = "Requests whose limits were decided without Redis, which was late";
         self.counter("keygate_redis_late", help, metrics.redis_late.read())
+    }
+
+    fn webhooks(&mut self, metrics: &Metrics) -> fmt::Result {
+        let help = "Attempts to deliver events, by what came of them";
+        let mut family = self.family("keygate_webhook_deliveries", help, MetricType::Counter)?;
+        let outcomes = [
+            ("delivered", &metrics.webhooks_delivered),
+            ("retried", &metrics.webhooks_retried),
+            ("failed", &metrics.webhooks_failed),
+        ];
+        for (outcome, count) in outcomes {
+            count_with(&mut family, &[("outcome", outcome)], count.read())?;
+        }
+        let help = "Deliveries that wait, of all instances";
+        self.gauge("keygate_webhooks_waiting", help, metrics.webhooks_waiting.read())?;
+        let help = "Age of the event that has waited longest for a delivery";
+        let oldest = metrics.webhooks_oldest_seconds.read();
+        self.gauge("keygate_webhooks_oldest_waiting_seconds", help, oldest)
     }
 
     fn upstreams(&mut self, metrics: &Metrics) -> fmt::Result {

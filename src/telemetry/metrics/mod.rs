@@ -52,6 +52,16 @@ pub struct Metrics {
     pub change_lag: Histogram,
     /// Secrets that the key table holds.
     pub key_table_entries: Gauge,
+    /// Webhooks' deliveries that were taken.
+    pub webhooks_delivered: Counter,
+    /// Attempts that failed and are followed by another.
+    pub webhooks_retried: Counter,
+    /// Deliveries that were given up.
+    pub webhooks_failed: Counter,
+    /// Deliveries that wait, of all instances.
+    pub webhooks_waiting: Gauge,
+    /// The age of the oldest of them.
+    pub webhooks_oldest_seconds: Gauge,
     /// Access log lines that were lost because the output did not keep up or failed.
     pub access_log_dropped: Counter,
     /// Answered requests written to the usage journal.
@@ -91,6 +101,11 @@ impl Metrics {
             instances: Gauge::default(),
             change_lag: Histogram::new(&CHANGE_BOUNDS),
             key_table_entries: Gauge::default(),
+            webhooks_delivered: Counter::default(),
+            webhooks_retried: Counter::default(),
+            webhooks_failed: Counter::default(),
+            webhooks_waiting: Gauge::default(),
+            webhooks_oldest_seconds: Gauge::default(),
             access_log_dropped: Counter::default(),
             usage_written: Counter::default(),
             usage_booked: Counter::default(),

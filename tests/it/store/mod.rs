@@ -1,10 +1,13 @@
 //! What both stores must do: every test runs on a SQLite file and on a real Postgres.
 
 mod books;
+mod deliveries;
 mod family;
 mod feed;
 mod first_version;
+mod hooks;
 mod instances;
+mod kept_answers;
 mod keys;
 mod leases;
 mod outage;

@@ -1,0 +1,125 @@
+//! A call of the self-service API, once it is let through like any request: its body is read, and it
+//! is handed over to the control plane in place of being forwarded.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::authorize::Permit;
+use super::body::{ClientBody, Outgoing};
+use super::meter::Meter;
+use super::route::Route;
+use super::worker::Worker;
+use crate::auth::Verified;
+use crate::domain::{Call, Refusal};
+use crate::key::SecretText;
+use crate::limit::Standing;
+use crate::self_service::{Asked, Caller, Once, PATIENCE};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The longest name that something is to happen once under.
+const LONGEST_NAME: usize = 255;
+
+/// Who asks, as the steps before have found out.
+pub struct By<'a> {
+    /// Its secret and its key.
+    pub verified: &'a Verified,
+    /// That it may.
+    pub permit: &'a Permit,
+    /// What it came with.
+    pub credential: &'a [u8],
+}
+
+/// The call that a request is; its body is not read yet.
+pub fn asked(
+    call: Call,
+    path: &str,
+    request: &Request<Incoming>,
+    by: &By<'_>,
+    worker: &Worker,
+    meter: &Meter,
+) -> Result<Asked, Refusal> {
+    let holder = by.permit.holder().expect("a call is made by a key");
+    let caller = Caller {
+        rights: holder.rights.clone(),
+        secret: by.verified.secret.id,
+        address: meter.sender().address,
+    };
+    let once = if call.is_creation() { once(request.headers(), by.credential)? } else { None };
+    let standings = match call {
+        Call::Me => standings(&caller, by.verified, worker),
+        _ => Vec::new(),
+    };
+    Ok(Asked {
+        call,
+        subject: SecretText::new(call.subject(path).to_owned()),
+        query: request.uri().query().map(str::to_owned),
+        body: Bytes::new(),
+        caller,
+        standings,
+        once,
+    })
+}
+
+/// Reads its body, has it served, and answers.
+pub async fn answer(
+    mut asked: Asked,
+    request: Request<Incoming>,
+    route: &Route,
+    worker: &Worker,
+    meter: &Meter,
+) -> Result<Response<Outgoing>, Refusal> {
+    asked.body = read(request, route, meter).await?;
+    let answered = worker.desk().ask(asked).await?;
+    let mut response = Response::new(Outgoing::full(answered.body));
+    *response.status_mut() =
+        StatusCode::from_u16(answered.status).expect("an answer's status is a status");
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+async fn read(request: Request<Incoming>, route: &Route, meter: &Meter) -> Result<Bytes, Refusal> {
+    let (parts, body) = request.into_parts();
+    let (upload, none) = (Rc::clone(meter.upload()), Box::default());
+    let body = ClientBody::new(body, parts.version, route.max_body, none, upload);
+    match timeout(PATIENCE, body.collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(_)) => {
+            let broken = Refusal::BadRequest("the body is broken off");
+            Err(meter.upload().fault().unwrap_or(broken))
+        }
+        Err(_) => Err(Refusal::BadRequest("the body did not come in time")),
+    }
+}
+
+fn once(headers: &HeaderMap, credential: &[u8]) -> Result<Option<Once>, Refusal> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let visible = value.as_bytes().iter().all(u8::is_ascii_graphic);
+    let name = value.to_str().ok().filter(|name| {
+        visible && (1..=LONGEST_NAME).contains(&name.len()) && values.next().is_none()
+    });
+    let name = name.ok_or(Refusal::BadRequest(
+        "Idempotency-Key must be given once, of 1 to 255 visible ASCII characters",
+    ))?;
+    let secret = String::from_utf8_lossy(credential).into_owned();
+    Ok(Some(Once { name: name.to_owned(), secret: SecretText::new(secret) }))
+}
+
+/// How the limits of the key stand, this request counted.
+fn standings(caller: &Caller, verified: &Verified, worker: &Worker) -> Vec<Standing> {
+    let (record, key) = (&caller.rights.record, verified.key());
+    let (own, now_ms) = (&record.limits, worker.now_ms());
+    match worker.books().shared {
+        _ if !record.counted => Vec::new(),
+        None => key.counters.peek(own, None, now_ms),
+        Some(shared) => shared.peek(&key.counters, &key.id, own, now_ms),
+    }
+}

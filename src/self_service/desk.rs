@@ -1,0 +1,130 @@
+//! From the data plane to the control plane and back: a bounded queue of calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::idempotency::{KEPT, once};
+use super::{Answered, Asked, Outcome, PATIENCE, agents, balance, keys, me, rotate};
+use crate::auth::mint::{Asker, Mint};
+use crate::config::Config;
+use crate::domain::{Actor, Call, Clock, Reason};
+use crate::store::Store;
+
+/// Calls that wait at most.
+const QUEUE: usize = 256;
+/// Calls that are served at once: some hash, and the store has so many connections.
+const AT_ONCE: usize = 8;
+/// How often answers that have had their time are removed.
+const PRUNE: Duration = Duration::from_hours(1);
+
+/// Where workers hand calls in.
+#[derive(Clone)]
+pub struct Desk {
+    jobs: mpsc::Sender<Job>,
+}
+
+/// Who serves them: a task of the control plane.
+pub struct Clerk {
+    jobs: mpsc::Receiver<Job>,
+}
+
+/// What calls are served with.
+pub struct Office {
+    /// Where keys are kept.
+    pub store: Arc<dyn Store>,
+    /// The configuration in force.
+    pub config: Box<dyn Fn() -> Arc<Config> + Send + Sync>,
+    /// What now is.
+    pub clock: Clock,
+}
+
+struct Job {
+    asked: Asked,
+    answer: oneshot::Sender<Outcome>,
+}
+
+impl Desk {
+    /// The desk and its clerk, who serves nobody until he runs.
+    pub fn new() -> (Self, Clerk) {
+        let (sender, jobs) = mpsc::channel(QUEUE);
+        (Self { jobs: sender }, Clerk { jobs })
+    }
+
+    /// Has a call served. One that takes too long goes on, and may still be done.
+    pub async fn ask(&self, asked: Asked) -> Outcome {
+        let (answer, answered) = oneshot::channel();
+        if self.jobs.try_send(Job { asked, answer }).is_err() {
+            return Err(Reason::Overloaded.into());
+        }
+        match timeout(PATIENCE, answered).await {
+            Ok(Ok(outcome)) => outcome,
+            // It panicked, which has been told of.
+            Ok(Err(_)) => Err(Reason::InternalError.into()),
+            Err(_) => Err(Reason::StoreUnavailable.into()),
+        }
+    }
+}
+
+impl Clerk {
+    /// Serves calls, several at once, until there is no desk any more.
+    pub async fn run(mut self, office: Arc<Office>) {
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        let mut prune = interval(PRUNE);
+        prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                job = self.jobs.recv() => {
+                    let Some(Job { asked, answer }) = job else { return };
+                    let place = Arc::clone(&places).acquire_owned().await;
+                    let office = Arc::clone(&office);
+                    tokio::spawn(async move {
+                        let _place = place;
+                        // Whoever asked may have left.
+                        let _ = answer.send(office.serve(asked).await);
+                    });
+                }
+                _ = prune.tick() => office.prune().await,
+            }
+        }
+    }
+}
+
+impl Office {
+    /// Removes answers that are not given again any more.
+    async fn prune(&self) {
+        let before = self.clock.now().checked_sub(KEPT).unwrap_or(Timestamp::MIN);
+        if let Err(error) = self.store.prune_answers(before).await {
+            tracing::debug!(%error, "answers that have had their time were not removed");
+        }
+    }
+
+    async fn serve(&self, asked: Asked) -> Outcome {
+        let config = (self.config)();
+        let (actor, address) = (Actor::Key(asked.caller.id().clone()), asked.caller.address);
+        let by = Asker { actor, address: Some(address) };
+        let mint = Mint { store: &*self.store, config: &config, clock: &self.clock, asker: &by };
+        match &asked.once {
+            Some(name) => once(mint, &asked, name, answer(mint, &asked)).await,
+            None => answer(mint, &asked).await,
+        }
+    }
+}
+
+async fn answer(mint: Mint<'_>, asked: &Asked) -> Outcome<Answered> {
+    match asked.call {
+        Call::CreateKey => keys::create(mint, asked).await,
+        Call::ListKeys => keys::list(mint, asked).await,
+        Call::ShowKey => keys::show(mint, asked).await,
+        Call::RevokeKey => keys::revoke(mint, asked).await,
+        Call::Rotate => rotate::rotate(mint, asked).await,
+        Call::CreateChild => agents::create(mint, asked).await,
+        Call::ListChildren => agents::list(mint, asked).await,
+        Call::RevokeChild => agents::revoke(mint, asked).await,
+        Call::Me => me::me(mint, asked).await,
+        Call::Balance => balance::balance(mint, asked).await,
+    }
+}
