@@ -60,7 +60,7 @@ pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
 
 /// The self-service call that rotates the calling key.
 fn rotation_claim(self_service: &Table) -> Option<String> {
-    let prefix = self_service.text("prefix").text;
+    let prefix = self_service.text("prefix").text.trim_end_matches('/');
     self_service.bool("enabled").then(|| format!("{prefix}/api-keys/rotate"))
 }
 
