@@ -45,7 +45,6 @@ impl Deliveries for This {
 
     async fn claim(&self, wanted: &Wanted, now: Timestamp, until: Timestamp) -> Result<Vec<Claim>> {
         let mut write = self.connections.begin().await?;
-        claim::put_back(&mut write, now).await?;
         let claims = claim::claim(&mut write, wanted, now, until).await?;
         write.commit().await?;
         Ok(claims)
