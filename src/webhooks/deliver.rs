@@ -290,7 +290,7 @@ impl UnderWay {
     async fn done(&mut self) {
         let done = self.tasks.join_next_with_id().await;
         let id = match done {
-            Some(Ok((id, _))) => id,
+            Some(Ok((id, ()))) => id,
             Some(Err(error)) => error.id(),
             None => return,
         };

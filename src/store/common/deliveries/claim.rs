@@ -22,9 +22,9 @@ macro_rules! before {
 }
 
 /// Hosts that have their turn in one claim.
-const HOSTS: usize = 64;
+const HOSTS: u32 = 64;
 /// Due deliveries of a host that are looked at at once.
-const LOOKED_AT: usize = 64;
+const LOOKED_AT: u32 = 64;
 /// How often that is done where all of them stand behind others; the rest is the next claim's.
 const LOOKS: usize = 16;
 
@@ -67,7 +67,7 @@ pub(super) async fn claim(
 /// Hosts that have something due and may have more under way, those behind the last one first.
 async fn hosts(write: &mut Write<'_>, wanted: &Wanted, now: Timestamp) -> Result<Vec<String>> {
     let mut hosts = hosts_behind(write, wanted, &wanted.after, now).await?;
-    if hosts.len() < HOSTS && !wanted.after.is_empty() {
+    if hosts.len() < HOSTS as usize && !wanted.after.is_empty() {
         for host in hosts_behind(write, wanted, "", now).await? {
             if !hosts.contains(&host) {
                 hosts.push(host);
@@ -97,7 +97,7 @@ async fn hosts_behind(
     );
     ask.push_bind(now.as_millisecond()).push(") AND host NOT IN ");
     push_list(&mut ask, wanted.busy());
-    ask.push(" LIMIT ").push_bind(HOSTS as i64);
+    ask.push(" LIMIT ").push_bind(i64::from(HOSTS));
     let rows = write.all(ask.build_query_as::<(String,)>()).await?;
     Ok(rows.into_iter().map(|(host,)| host).collect())
 }
@@ -121,10 +121,10 @@ async fn first_of(
         ask.push_bind(now.as_millisecond());
         ask.push(" AND (EXISTS (SELECT 1 FROM hooks h WHERE h.id = d.endpoint) OR d.endpoint IN ");
         push_list(&mut ask, wanted.endpoints.iter().map(String::as_str));
-        ask.push(") ORDER BY d.next_attempt_at, d.place LIMIT ").push_bind(LOOKED_AT as i64);
+        ask.push(") ORDER BY d.next_attempt_at, d.place LIMIT ").push_bind(i64::from(LOOKED_AT));
         ask.push(unless_taken!());
         let looked_at = write.all(ask.build_query_as::<(String, Option<i64>)>()).await?;
-        let all = looked_at.len() < LOOKED_AT;
+        let all = looked_at.len() < LOOKED_AT as usize;
         let (mut first, behind): (Vec<_>, Vec<_>) =
             looked_at.into_iter().partition(|(_, first_due)| first_due.is_none());
         put_off(write, &behind, now).await?;
