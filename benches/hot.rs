@@ -180,8 +180,8 @@ fn write_to_the_usage_journal(bencher: Bencher) {
     let sizes = Sizes { most_bytes: 1 << 30, ..Sizes::of(1) };
     let journal = Journal::start(folder.path(), 1, sizes).unwrap();
     let writer = journal.writer(0);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all();
-    let runtime = { runtime }.build().unwrap();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
     runtime.spawn(Arc::clone(&journal).keep_supplied());
     let line = Line {
         at_ms: 1_795_955_400_123,
