@@ -58,6 +58,12 @@ calls! {
     ListKeys = GET "/api-keys" KEYS_READ;
     /// A new secret of the calling key.
     Rotate = POST "/api-keys/rotate" None;
+    /// The calling key's rotation on schedule.
+    StartAutoRotation = POST "/api-keys/auto-rotate" None;
+    /// The same, to be seen.
+    ShowAutoRotation = GET "/api-keys/auto-rotate" None;
+    /// The end of it.
+    StopAutoRotation = DELETE "/api-keys/auto-rotate" None;
     /// One of the owner's keys.
     ShowKey = GET "/api-keys/{id}" KEYS_READ;
     /// The end of one of them.

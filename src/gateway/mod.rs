@@ -152,7 +152,7 @@ impl Gateway {
         let mut background =
             start_background(synchroniser, redis, keeper, &shared, Arc::clone(&store));
         background.extend(usage::start_background(&shared, &store));
-        background.push(serve_calls(clerk, &shared, store));
+        background.push(serve_calls(clerk, &control));
         // With the store in reach, the first request finds it followed already; so with Redis.
         if sync.settles_within(STORE_ANSWERS).await == StoreState::Live {
             // Nobody is let in by an instance that a receipt does not count.
@@ -399,10 +399,15 @@ async fn remind(shared: Arc<Shared>, store: Arc<dyn Store>) {
 }
 
 /// Has what keys ask of keygate itself done on the control plane.
-fn serve_calls(clerk: Clerk, shared: &Arc<Shared>, store: Arc<dyn Store>) -> AbortHandle {
-    let (clock, shared) = (shared.auth.sync.clock.clone(), Arc::clone(shared));
-    let config = Box::new(move || Arc::clone(&shared.plan.load().config));
-    tokio::spawn(clerk.run(Arc::new(Office { store, config, clock }))).abort_handle()
+fn serve_calls(clerk: Clerk, control: &Control) -> AbortHandle {
+    let shared = Arc::clone(&control.shared);
+    let office = Office {
+        store: Arc::clone(&control.store),
+        hooks: Arc::clone(control.webhooks.hooks()),
+        clock: shared.auth.sync.clock.clone(),
+        config: Box::new(move || Arc::clone(&shared.plan.load().config)),
+    };
+    tokio::spawn(clerk.run(Arc::new(office))).abort_handle()
 }
 
 fn start_workers(

@@ -8,11 +8,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::idempotency::{KEPT, once};
-use super::{Answered, Asked, Outcome, PATIENCE, agents, balance, keys, me, rotate};
+use super::{Answered, Asked, Outcome, PATIENCE, agents, auto_rotate, balance, keys, me, rotate};
 use crate::auth::mint::{Asker, Mint};
 use crate::config::Config;
 use crate::domain::{Actor, Call, Clock, Reason};
 use crate::store::Store;
+use crate::webhooks::Hooks;
 
 /// Calls that wait at most.
 const QUEUE: usize = 256;
@@ -38,6 +39,8 @@ pub struct Office {
     pub store: Arc<dyn Store>,
     /// The configuration in force.
     pub config: Box<dyn Fn() -> Arc<Config> + Send + Sync>,
+    /// Where keys' own events go.
+    pub hooks: Arc<Hooks>,
     /// What now is.
     pub clock: Clock,
 }
@@ -108,19 +111,22 @@ impl Office {
         let by = Asker { actor, address: Some(address) };
         let mint = Mint { store: &*self.store, config: &config, clock: &self.clock, asker: &by };
         match &asked.once {
-            Some(name) => once(mint, &asked, name, answer(mint, &asked)).await,
-            None => answer(mint, &asked).await,
+            Some(name) => once(mint, &asked, name, answer(mint, &self.hooks, &asked)).await,
+            None => answer(mint, &self.hooks, &asked).await,
         }
     }
 }
 
-async fn answer(mint: Mint<'_>, asked: &Asked) -> Outcome<Answered> {
+async fn answer(mint: Mint<'_>, hooks: &Hooks, asked: &Asked) -> Outcome<Answered> {
     match asked.call {
         Call::CreateKey => keys::create(mint, asked).await,
         Call::ListKeys => keys::list(mint, asked).await,
         Call::ShowKey => keys::show(mint, asked).await,
         Call::RevokeKey => keys::revoke(mint, asked).await,
         Call::Rotate => rotate::rotate(mint, asked).await,
+        Call::StartAutoRotation => auto_rotate::start(mint, hooks, asked).await,
+        Call::ShowAutoRotation => auto_rotate::show(mint, hooks, asked).await,
+        Call::StopAutoRotation => auto_rotate::stop(mint, hooks, asked).await,
         Call::CreateChild => agents::create(mint, asked).await,
         Call::ListChildren => agents::list(mint, asked).await,
         Call::RevokeChild => agents::revoke(mint, asked).await,

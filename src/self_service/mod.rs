@@ -7,6 +7,7 @@
 
 mod agents;
 mod amount;
+mod auto_rotate;
 mod balance;
 mod body;
 mod desk;

@@ -106,3 +106,31 @@ fn an_any_scope_needs_one_scope_that_all_above_have() {
     family.answers(&family.child, "/any", 403);
     family.answers(&family.youngest, "/any", 403);
 }
+
+#[test]
+fn explain_says_of_a_child_what_its_request_gets() {
+    let family = Family::on(TestStore::sqlite(), "--scope agents:write --allow-ip 127.0.0.0/8");
+    let explain = |path: &str, from: &str| {
+        let id = family.youngest.id();
+        let said = family.command(&format!("explain GET {path} --key-id {id} --ip {from}"));
+        let checks = said["checks"].as_array().unwrap().clone();
+        let detail = move |step: &str| {
+            let check = checks.iter().find(|check| check["step"] == step);
+            check.map(|check| check["detail"].as_str().unwrap().to_owned()).unwrap_or_default()
+        };
+        (said["answer"]["reason"].as_str().map(str::to_owned), detail)
+    };
+    let (reason, detail) = explain("/any", "127.0.0.1");
+    assert_eq!((reason, detail("scope").contains("has agents:write")), (None, true));
+    family.command(&format!("key update {} --scope agents:read", family.top.id()));
+    let (reason, detail) = explain("/any", "127.0.0.1");
+    assert_eq!(reason.as_deref(), Some("missing_scope"), "{}", detail("scope"));
+    family.answers(&family.youngest, "/any", 403);
+    let (reason, detail) = explain("/read", "127.0.0.1");
+    assert_eq!((reason, detail("scope").contains("has agents:read")), (None, true));
+    let (reason, _) = explain("/read", "10.0.0.1");
+    assert_eq!(reason.as_deref(), Some("ip_not_allowed"));
+    family.command(&format!("key disable {}", family.child.id()));
+    let (reason, _) = explain("/read", "127.0.0.1");
+    assert_eq!(reason.as_deref(), Some("revoked_key"));
+}

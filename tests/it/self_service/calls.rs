@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Scene, made};
-use crate::support::{MintedKey, until};
+use super::{CONFIG, Scene, made};
+use crate::support::{MintedKey, Origin, Redis, TestGateway, TestStore, until};
 
 fn time(value: &Value) -> Timestamp {
     value.as_str().expect("a time").parse().expect("RFC 3339")
@@ -204,6 +204,20 @@ fn a_key_is_told_of_itself_and_that_counts_once() {
     assert!(reset.abs_diff(asked.number("x-ratelimit-reset")) <= 1);
     assert!(asked.text().contains(r#""balance":{"monthly_budget":10.00,"spent":0.00,"remaining":10.00,"credits":null,"resets_at":"#));
     assert_eq!(scene.ask(&scene.key, "HEAD", "/v1/me", "").status, 200);
+}
+
+#[test]
+fn limits_that_instances_share_are_told_as_they_stand() {
+    let Some(redis) = Redis::start() else { return };
+    let origin = Origin::start();
+    let setup = TestGateway::with(TestStore::sqlite()).config(CONFIG).config(&redis.setting());
+    let gateway = setup.upstream("api", &origin).start();
+    let key = gateway.key("--name maker --limit 5/min");
+    let remaining = || {
+        let me = gateway.curl("/v1/me").bearer(&key).send().json();
+        me["limits"][0]["remaining"].as_u64().unwrap()
+    };
+    assert_eq!([remaining(), remaining(), remaining()], [4, 3, 2]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The self-service API on real gateways: every call as its document has it, and nothing beyond.
 
+mod auto_rotate;
 mod calls;
 mod escalation;
 mod once;
