@@ -119,6 +119,7 @@ impl TestStore {
             "INSERT INTO credits (owner_id, balance{more}) VALUES ('default', {balance}{values})"
         ))
         .await;
+        self.sql("UPDATE owners SET credit_changes = 1 WHERE id = 'default'").await;
     }
 }
 
