@@ -7,7 +7,6 @@
 //! key was replaced or the hash is another one, and Argon2 decides. Who has the store and not the
 //! key can check no guess by it: see `docs/security.md`.
 
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
@@ -16,6 +15,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::table::SecretEntry;
 use crate::key::CacheKeys;
+use crate::key::hex;
 use crate::store::ConfirmedMac;
 
 /// Before what is signed, so that no MAC of the one kind is one of the other.
@@ -86,11 +86,11 @@ impl CacheMacs {
 }
 
 fn mark_of(key: &Key, phc: &str) -> String {
-    hex(&sign(key, &[OF_HASH, phc.as_bytes()]).as_ref()[..MARK])
+    hex::encode(&sign(key, &[OF_HASH, phc.as_bytes()]).as_ref()[..MARK])
 }
 
 fn mac_of_secret(key: &Key, phc: &str, secret: &[u8]) -> String {
-    hex(sign(key, &[OF_SECRET, phc.as_bytes(), b"\0", secret]).as_ref())
+    hex::encode(sign(key, &[OF_SECRET, phc.as_bytes(), b"\0", secret]).as_ref())
 }
 
 fn sign(key: &Key, parts: &[&[u8]]) -> Tag {
@@ -99,11 +99,4 @@ fn sign(key: &Key, parts: &[&[u8]]) -> Tag {
         context.update(part);
     }
     context.sign()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes whatever is written");
-        text
-    })
 }

@@ -7,6 +7,7 @@ pub(crate) mod base64;
 mod cache_key;
 pub mod format;
 pub mod hash;
+pub(crate) mod hex;
 mod signing;
 
 pub use cache_key::{CacheKeyError, CacheKeys};

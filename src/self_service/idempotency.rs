@@ -5,8 +5,6 @@
 //! Before anything is done the name is claimed. A claim of which nobody knows what became of it (the
 //! process died, or the store did not say) stays: a second creation would be worse than none.
 
-use std::fmt::Write as _;
-
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key, Tag};
@@ -18,6 +16,7 @@ use super::{Answered, Asked, Outcome};
 use crate::auth::mint::Mint;
 use crate::domain::{Reason, Refusal};
 use crate::key::SecretText;
+use crate::key::hex;
 use crate::store::{Claim, Claimed};
 
 /// How long an answer is given again.
@@ -93,7 +92,7 @@ impl Seal {
         let requests =
             Key::new(HMAC_SHA256, mac(&root, b"keygate idempotency: request", &named).as_ref());
         let call = asked.call.path().as_bytes();
-        let request = hex(mac(&requests, b"request", &[call, &asked.body]).as_ref());
+        let request = hex::encode(mac(&requests, b"request", &[call, &asked.body]).as_ref());
         let name = blake3::hash(once.name.as_bytes()).to_hex().to_string();
         Self { claim: Claim { asker: caller, name, request }, key }
     }
@@ -107,12 +106,12 @@ impl Seal {
         let mut sealed = body.to_vec();
         let cipher = self.cipher().map_err(broken)?;
         let nonce = cipher.seal_in_place_append_tag(self.bound(), &mut sealed).map_err(broken)?;
-        Ok(format!("{}{}", hex(nonce.as_ref()), hex(&sealed)))
+        Ok(format!("{}{}", hex::encode(nonce.as_ref()), hex::encode(&sealed)))
     }
 
     /// `None`: it was sealed by another secret, or changed since.
     fn open(&self, sealed: &str) -> Option<Bytes> {
-        let bytes = unhex(sealed)?;
+        let bytes = hex::decode(sealed)?;
         let (nonce, sealed) = bytes.split_at_checked(NONCE_LEN)?;
         let (nonce, mut body) = (Nonce::try_assume_unique_for_key(nonce).ok()?, sealed.to_vec());
         let opened = self.cipher().ok()?.open_in_place(nonce, self.bound(), &mut body).ok()?;
@@ -139,17 +138,4 @@ fn mac(key: &Key, purpose: &[u8], parts: &[&[u8]]) -> Tag {
         context.update(part);
     }
     context.sign()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = |at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
-    (0..text.len()).step_by(2).map(digits).collect()
 }

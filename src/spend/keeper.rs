@@ -394,16 +394,16 @@ impl Held {
     fn size(&mut self, lease: &Lease, instances: usize, now: Now) -> LeaseSize {
         let first = self.waiting.first().map_or(1, |ask| ask.cost);
         let waiting: i64 = self.waiting.iter().map(|ask| ask.cost).sum();
-        let elapsed_ms = (now.monotonic_ms - self.asked_at_ms).max(1) as i64;
+        let elapsed_ms = now.monotonic_ms.saturating_sub(self.asked_at_ms).max(100);
         let used = lease.used();
         let lately = used.saturating_sub(self.used).max(0);
-        let at_pace = i128::from(lately) * i128::from(LASTS_MS) / i128::from(elapsed_ms.max(100));
+        let at_pace = i128::from(lately) * i128::from(LASTS_MS) / i128::from(elapsed_ms);
         (self.used, self.asked_at_ms) = (used, now.monotonic_ms);
         let at_pace = i64::try_from(at_pace).unwrap_or(i64::MAX);
         let some = first.max(lease.last_cost()).saturating_mul(REQUESTS);
         let want = waiting.saturating_add(at_pace.max(some));
-        let least = (first - lease.left().max(0)).max(1);
-        LeaseSize { want, least, unit: first, instances }
+        let missing = (first - lease.left().max(0)).max(1);
+        LeaseSize { want, least: missing, unit: first, instances }
     }
 }
 

@@ -8,6 +8,7 @@ use sqlx::FromRow;
 
 use super::{Page, PageRequest, Result, StoreError};
 use crate::domain::AuditRow;
+use crate::key::hex;
 
 /// What stands in the first row's place of the hash before.
 pub(super) const FIRST: &str = "";
@@ -85,6 +86,5 @@ pub(super) fn hash(row: &StoredRow) -> String {
         row.after,
         row.reason,
     ]);
-    let digest = digest(&SHA256, fields.to_string().as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(digest(&SHA256, fields.to_string().as_bytes()).as_ref())
 }

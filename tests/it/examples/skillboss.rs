@@ -1,5 +1,5 @@
-//! SkillBoss: keys that manage keys, budgets, and the clients of its document: requests, the OpenAI
-//! package, curl.
+//! SkillBoss: keys that manage keys, budgets, and the clients of its document: requests, the package of
+//! `OpenAI`, curl.
 
 use std::path::Path;
 use std::process::Command;

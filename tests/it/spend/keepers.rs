@@ -1,7 +1,7 @@
 //! Purses and their keepers, each as one instance has them, on one store.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -29,7 +29,7 @@ struct Instance {
 /// A wall clock that a test moves, beside the real monotonic one.
 struct Time {
     origin: Instant,
-    wall_ms: AtomicU64,
+    wall_ms: AtomicI64,
     ahead_ms: AtomicU64,
 }
 
@@ -37,7 +37,7 @@ impl Time {
     fn now(&self) -> Now {
         let real = self.origin.elapsed().as_millis() as u64;
         Now {
-            wall_ms: self.wall_ms.load(Ordering::Relaxed) as i64,
+            wall_ms: self.wall_ms.load(Ordering::Relaxed),
             monotonic_ms: real + self.ahead_ms.load(Ordering::Relaxed),
         }
     }
@@ -47,7 +47,7 @@ impl Instance {
     fn start(store: &Arc<dyn Store>, holder: &str, of: usize) -> Self {
         let time = Arc::new(Time {
             origin: Instant::now(),
-            wall_ms: AtomicU64::new(TODAY as u64),
+            wall_ms: AtomicI64::new(TODAY),
             ahead_ms: AtomicU64::new(0),
         });
         let (_, instances) = watch::channel(of);
@@ -199,9 +199,9 @@ async fn a_month_begins_with_a_whole_budget() {
     let id = key(&*store, 10, None).await;
     let (instance, purse) = (Instance::start(&store, "jrn_1", 1), Arc::new(Purse::new(id)));
     let before_its_end = Month::of_ms(TODAY).ends().as_millisecond() - 1;
-    instance.time.wall_ms.store(before_its_end as u64, Ordering::Relaxed);
+    instance.time.wall_ms.store(before_its_end, Ordering::Relaxed);
     assert_eq!(spend_all(&instance, &purse, 10).await, 10);
-    instance.time.wall_ms.store(before_its_end as u64 + 1, Ordering::Relaxed);
+    instance.time.wall_ms.store(before_its_end + 1, Ordering::Relaxed);
     assert_eq!(spend_all(&instance, &purse, 10).await, 10);
 }
 

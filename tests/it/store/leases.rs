@@ -142,9 +142,9 @@ async fn many_who_ask_at_once_get_no_more_than_there_is(
         children.push(budgeted(&store, Some(500), Some(&parent)).await);
     }
     let stores = [store.another().await, store.another().await, store.another().await];
-    let asks = (0..60).map(|round: usize| {
-        let (store, child) = (&stores[round % 3], &children[round % 4]);
-        let number = round as i64 % 12 + 1;
+    let asks = (0..60_u8).map(|round| {
+        let (store, child) = (&stores[usize::from(round) % 3], &children[usize::from(round) % 4]);
+        let number = i64::from(round % 12) + 1;
         async move { store.grant(&ask(child, number, 10)).await.unwrap() }
     });
     let grants = join_all(asks).await.into_iter();

@@ -119,7 +119,7 @@ impl World {
     async fn grant(&mut self, holder: usize, key: usize, want: i64, least: i64) {
         let same = |it: &Lease| it.holder == holder && it.key == key && it.lives;
         let at = self.leases.iter().position(same).unwrap_or_else(|| {
-            let id = self.leases.len() as i64 + 1;
+            let id = i64::try_from(self.leases.len()).unwrap() + 1;
             self.leases.push(Lease { id, holder, key, left: 0, unbooked: 0, lives: true });
             self.leases.len() - 1
         });

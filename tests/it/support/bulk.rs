@@ -69,7 +69,7 @@ pub(crate) fn disabled_owner(to: &TestStore, id: &str) {
             .await
             .create_owner(&Act::own(Timestamp::UNIX_EPOCH), &owner)
             .await
-            .expect("an owner is written")
+            .expect("an owner is written");
     });
 }
 
