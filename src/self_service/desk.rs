@@ -185,7 +185,9 @@ mod tests {
                 tokio::spawn(async move { desk.ask(asked()).await })
             })
             .collect();
-        tokio::task::yield_now().await;
+        while desk.jobs.capacity() > 0 {
+            tokio::task::yield_now().await;
+        }
         assert_eq!(desk.ask(asked()).await, Err(Refusal::Plain(Reason::Overloaded)));
         for waiting in waiting {
             let outcome = waiting.await.unwrap();
