@@ -154,8 +154,9 @@ CREATE TABLE deliveries (
     ended_at BIGINT
 );
 CREATE INDEX deliveries_due ON deliveries (next_attempt_at) WHERE status = 'pending';
+CREATE INDEX deliveries_due_by_host ON deliveries (host, next_attempt_at, place) WHERE status = 'pending';
 CREATE INDEX deliveries_in_line ON deliveries (endpoint, subject, place) WHERE status = 'pending';
-CREATE INDEX deliveries_by_status ON deliveries (status, id);
+CREATE INDEX deliveries_failed ON deliveries (id) WHERE status = 'failed';
 CREATE INDEX deliveries_ended ON deliveries (ended_at) WHERE status <> 'pending';
 CREATE INDEX deliveries_by_event ON deliveries (event_id);
 

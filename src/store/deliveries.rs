@@ -43,6 +43,8 @@ pub struct Wanted {
     pub per_host: usize,
     /// So many at most.
     pub most: usize,
+    /// The host that had its turn last: the others come before it.
+    pub after: String,
 }
 
 impl Wanted {
@@ -52,12 +54,9 @@ impl Wanted {
         full.map(|(host, _)| host.as_str())
     }
 
-    /// Counts one more to that host, if it may have one more.
-    pub(super) fn admit(&mut self, host: &str) -> bool {
-        let running = self.running.entry(host.to_owned()).or_default();
-        let may = *running < self.per_host;
-        *running += usize::from(may);
-        may
+    /// How many more that host may have.
+    pub(super) fn room(&self, host: &str) -> usize {
+        self.per_host.saturating_sub(self.running.get(host).copied().unwrap_or(0))
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::folder::Folder;
 use super::journal::{Journal, Progress};
 use super::lane::Lane;
 use super::record::RouteName;
@@ -74,18 +75,10 @@ impl Journal {
     /// Books what is left and removes the folder, at the end; what cannot be booked now is left to
     /// the next process.
     pub async fn close(&self, store: &dyn Books, clock: &Clock) {
-        let done = async {
-            self.book_written(store, clock).await?;
-            let Some(folder) = self.take_folder() else { return Ok(()) };
-            // In this order: a folder without its row would be booked once more.
-            if let Err(error) = folder.remove() {
-                tracing::warn!(%error, "the usage journal could not be removed");
-                return Ok(());
-            }
-            store.forget_journal(self.id()).await
-        };
-        if let Err(error) = done.await {
+        if let Err(error) = self.book_written(store, clock).await {
             tracing::warn!(%error, "usage is left in the journal, for the next start to book");
+        } else if let Some(folder) = self.take_folder() {
+            remove(folder, self.id(), store).await;
         }
     }
 
@@ -101,6 +94,16 @@ impl Journal {
             booked?;
         }
         Ok(())
+    }
+}
+
+/// Removes a journal that is booked whole: first the folder, since one without its row would be booked
+/// once more.
+pub(super) async fn remove(folder: Folder, journal: &JournalId, store: &dyn Books) {
+    if let Err(error) = folder.remove() {
+        tracing::warn!(%error, %journal, "a usage journal that is booked could not be removed");
+    } else if let Err(error) = store.forget_journal(journal).await {
+        tracing::debug!(%error, %journal, "the row of a journal is left for later");
     }
 }
 

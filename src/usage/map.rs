@@ -19,9 +19,14 @@ impl Mapped {
         // lock first, which this process holds for as long as it lives. Of our own readers, all use
         // read calls and none a map.
         let map = unsafe { MmapMut::map_mut(file)? };
-        // Page faults now rather than in a request; a kernel before 5.14 does not know how.
-        let _ = map.advise(Advice::PopulateWrite);
-        Ok(Self(map))
+        let map = Self(map);
+        map.warm();
+        Ok(map)
+    }
+
+    /// Has its page faults now rather than in a request; a kernel before 5.14 does not know how.
+    pub(super) fn warm(&self) {
+        let _ = self.0.advise(Advice::PopulateWrite);
     }
 
     /// Writes at a place that is within it.

@@ -47,6 +47,7 @@ impl Segment {
         let path = name(folder, worker, index);
         fs::rename(&self.path, &path)?;
         (self.path, self.index) = (path, index);
+        self.map.warm();
         Ok(self)
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::flush::Part;
+use super::flush::{Part, remove};
 use super::folder::Folder;
 use super::journal::Journal;
 use super::lane::Lane;
@@ -120,13 +120,9 @@ impl Abandoned {
         store.release_leases(&self.id).await.map(drop)
     }
 
-    /// Removes it: first the folder, since one without its row would be booked once more.
+    /// Removes it.
     pub(super) async fn finish(self, store: &dyn Books) {
-        if let Err(error) = self.folder.remove() {
-            tracing::warn!(%error, journal = %self.id, "an old journal could not be removed");
-        } else if let Err(error) = store.forget_journal(&self.id).await {
-            tracing::debug!(%error, journal = %self.id, "an old journal's row is left for later");
-        }
+        remove(self.folder, &self.id, store).await;
     }
 }
 

@@ -257,10 +257,11 @@ fn note(done: &Result<()>, fails: &mut bool) {
 /// Attempts under way, and how many to each host.
 #[derive(Default)]
 struct UnderWay {
-    tasks: JoinSet<String>,
+    tasks: JoinSet<()>,
     running: BTreeMap<String, usize>,
-    /// For those whose task has panicked, which tells no host.
     hosts: BTreeMap<tokio::task::Id, String>,
+    /// The host that something was sent to last.
+    last: String,
 }
 
 impl UnderWay {
@@ -274,15 +275,14 @@ impl UnderWay {
 
     fn wanted(&self, endpoints: Vec<String>) -> Wanted {
         let (running, most) = (self.running.clone(), AT_ONCE - self.len());
-        Wanted { endpoints, running, per_host: PER_HOST, most }
+        let after = self.last.clone();
+        Wanted { endpoints, running, per_host: PER_HOST, most, after }
     }
 
     fn add(&mut self, host: &str, attempt: impl Future<Output = ()> + Send + 'static) {
         *self.running.entry(host.to_owned()).or_default() += 1;
-        let task = self.tasks.spawn(async move {
-            attempt.await;
-            String::new()
-        });
+        host.clone_into(&mut self.last);
+        let task = self.tasks.spawn(attempt);
         self.hosts.insert(task.id(), host.to_owned());
     }
 
@@ -290,7 +290,7 @@ impl UnderWay {
     async fn done(&mut self) {
         let done = self.tasks.join_next_with_id().await;
         let id = match done {
-            Some(Ok((id, _))) => id,
+            Some(Ok((id, ()))) => id,
             Some(Err(error)) => error.id(),
             None => return,
         };

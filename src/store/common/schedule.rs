@@ -8,7 +8,7 @@ use sqlx::{query, query_as};
 use super::audit::{Entry, record};
 use super::events::emit;
 use super::{This, Write};
-use crate::domain::{Act, KeyId, OwnerId, Target};
+use crate::domain::{Act, KeyId, KeyWithSecrets, OwnerId, Target};
 use crate::store::rows::{self, KeyRow, select_keys};
 use crate::store::schedule::{HourlyUse, Judge, Look, Schedule, Telling};
 use crate::store::{Result, StoreError};
@@ -49,6 +49,12 @@ async fn tell(write: &mut Write<'_>, telling: &Telling) -> Result<bool> {
     Ok(true)
 }
 
+/// From when on a schedule that is set now asks for something: from now on, unless the one before it
+/// asks already. To set it again wins no time.
+fn due_from(held: &KeyWithSecrets, now: Timestamp) -> Timestamp {
+    held.next_rotation_at(now).map_or(now, |due| due.min(now))
+}
+
 /// The rows of [`Schedule::busy_keys`], gathered by key.
 fn gathered(rows: Vec<(String, String, i64, i64)>) -> Result<Vec<HourlyUse>> {
     let mut all: Vec<HourlyUse> = Vec::new();
@@ -71,21 +77,23 @@ fn gathered(rows: Vec<(String, String, i64, i64)>) -> Result<Vec<HourlyUse>> {
 #[async_trait]
 impl Schedule for This {
     async fn schedule_rotation(&self, act: &Act, id: &KeyId, days: Option<u32>) -> Result<bool> {
-        let known = query_as::<_, (Option<i64>,)>(
-            "SELECT rotation_interval_days FROM keys WHERE id = $1 AND revoked_at IS NULL",
-        );
+        let ask = query_as::<_, KeyRow>(select_keys!(
+            "keys k",
+            "WHERE k.id = $1 AND k.revoked_at IS NULL"
+        ));
         let mut write = self.connections.write().await?;
-        let Some((before,)) = write.all(known.bind(id.as_str())).await?.pop() else {
+        let found = rows::loaded(write.all(ask.bind(id.as_str())).await?)?.pop();
+        let Some(held) = found.map(|loaded| loaded.key) else {
             write.undo().await?;
             return Ok(false);
         };
-        let from = days.map(|_| act.at.as_millisecond());
-        let days = days.map(i64::from);
+        let before = held.key.rotation_interval_days;
+        let from = days.map(|_| due_from(&held, act.at).as_millisecond());
         let update = query(
             "UPDATE keys SET rotation_interval_days = $2, rotation_due_at = $3 WHERE id = $1",
         );
-        write.run(update.bind(id.as_str()).bind(days).bind(from)).await?;
-        let said = |days: Option<i64>| Some(json!({ "rotation_interval_days": days }));
+        write.run(update.bind(id.as_str()).bind(days.map(i64::from)).bind(from)).await?;
+        let said = |days: Option<u32>| Some(json!({ "rotation_interval_days": days }));
         let entry = Entry::plain("key.schedule", Target::Key(id));
         let entry = Entry { before: said(before), after: said(days), ..entry };
         record(&mut write, act, entry).await?;

@@ -18,7 +18,7 @@ type Need = (&'static str, &'static str, &'static str);
 
 #[rstest]
 fn an_example_is_valid_as_it_stands(
-    #[values("servoagent.toml", "agentgate.toml", "skillboss.toml", "agentotp.toml")] file: &str,
+    #[values("servoagent.toml", "agentgate.toml", "agentotp.toml", "skillboss.toml")] file: &str,
 ) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples").join(file);
     let (installation, _store) = TestGateway::with(TestStore::sqlite()).install();

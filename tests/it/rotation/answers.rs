@@ -1,5 +1,6 @@
 //! What a key with a schedule is answered, second by second.
 
+use keygate::domain::KeyWithSecrets;
 use rstest::rstest;
 
 use super::{DAY, DUE, ENDS, Scene, at};
@@ -126,4 +127,28 @@ fn a_schedule_asks_for_nothing_before_it_was_set() {
     assert_eq!(scene.status(&key), 200, "it has its grace all the same");
     scene.move_to(507 * DAY);
     assert_eq!(scene.status(&key), 401);
+}
+
+#[rstest]
+fn to_set_a_schedule_again_wins_no_time(#[values(Sqlite, Postgres)] kind: Kind) {
+    let Some(scene) = Scene::on(kind, "enforce_rotation = true") else { return };
+    let (held, key) = scene.key();
+    let set =
+        |days| scene.by_hand(async |mint| mint.schedule(&held.key.id, Some(days)).await.unwrap());
+    let due = |held: &KeyWithSecrets, second| held.next_rotation_at(at(second));
+    // While it is not due, it is due by the new interval, and at the earliest now.
+    assert_eq!(due(&set(40), 0), Some(at(40 * DAY)));
+    scene.move_to(20 * DAY);
+    assert_eq!(due(&set(10), 20 * DAY), Some(at(20 * DAY)));
+    // Once it is due, that moment stays.
+    scene.move_to(26 * DAY);
+    for days in [10, 5, 15] {
+        assert_eq!(due(&set(days), 26 * DAY), Some(at(20 * DAY)), "{days}");
+    }
+    scene.move_to(27 * DAY - 1);
+    assert_eq!(scene.status(&key), 200);
+    scene.move_to(27 * DAY);
+    assert_eq!(scene.status(&key), 401);
+    set(60);
+    until("it is not due for a while", || scene.status(&key) == 200);
 }

@@ -119,6 +119,7 @@ impl TestStore {
             "INSERT INTO credits (owner_id, balance{more}) VALUES ('default', {balance}{values})"
         ))
         .await;
+        self.sql("UPDATE owners SET credit_changes = 1 WHERE id = 'default'").await;
     }
 }
 
@@ -378,4 +379,26 @@ async fn old_hours_become_days_and_nothing_of_them_is_lost(#[values(Sqlite, Post
     store.tidy_usage(&kept).await.unwrap();
     let first = &ask(UsageBy::Day).await[0];
     assert_eq!((first.requests, first.cost), (3, amount(8)));
+}
+
+/// How fast the books take what is brought: `cargo test --release --test it measure -- --ignored
+/// --nocapture`.
+#[rstest]
+#[tokio::test]
+#[ignore = "it measures"]
+async fn measure_how_many_requests_a_second_are_booked(#[values(Sqlite, Postgres)] kind: Kind) {
+    const BATCHES: u64 = 20;
+    let Some(store) = kind.ready().await else { return };
+    let mut keys = Vec::new();
+    for _ in 0..100 {
+        keys.push(store.key_with(|_| {}).await.0);
+    }
+    let journal = JournalId::mint();
+    let begun = tokio::time::Instant::now();
+    for round in 0..BATCHES {
+        let lines = (0..2_000).map(|n| used(&keys[n % 100], &format!("{round}-{n}"), 1)).collect();
+        assert_eq!(store.books(round * 2_000, &journal, lines).await, Booking::Done);
+    }
+    let a_second = (BATCHES * 2_000) as f64 / begun.elapsed().as_secs_f64();
+    eprintln!("{kind:?}: {a_second:.0} requests of 100 keys, each with a cost, a second");
 }

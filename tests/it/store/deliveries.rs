@@ -22,7 +22,7 @@ fn to(endpoint: &str) -> Destination {
 }
 
 fn wanted(most: usize) -> Wanted {
-    Wanted { endpoints: vec![END.to_owned()], running: BTreeMap::new(), per_host: 100, most }
+    Wanted { endpoints: vec![END.to_owned()], per_host: 100, most, ..Wanted::default() }
 }
 
 impl TestStore {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keygate::domain::{KeyId, OwnerId};
+use keygate::domain::{Key, KeyId, OwnerId};
 use keygate::store::{Change, Changes, KeyPatch, StoreError};
 use rstest::rstest;
 use tokio::time::{Instant, timeout};
@@ -24,7 +24,11 @@ async fn every_write_is_told_once_as_what_it_changed(
     let told = store.told(since).await;
     assert_eq!(told, [Change::Owner(owner.id.clone()), Change::Key(key.id.clone())]);
 
-    let (child, _) = store.key_with(|child| child.parent_id = Some(key.id.clone())).await;
+    let below = |child: &mut Key| {
+        child.parent_id = Some(key.id.clone());
+        child.owner_id = owner.id.clone();
+    };
+    let (child, _) = store.key_with(below).await;
     let key_id = &key.id;
     for step in 0..6 {
         since = store.revision().await.unwrap();

@@ -65,19 +65,19 @@ async fn keys_are_listed_by_owner_and_by_parent(
 ) {
     let Some(store) = kind.ready().await else { return };
     let acme = store.owner_named("acme").await;
-    let (parent, _) = store.key_with(|key| key.name = "parent".to_owned()).await;
+    store.key_with(|key| key.name = "another".to_owned()).await;
+    let of_acme = |name: &str, parent: Option<&Key>| {
+        let (name, parent_id) = (name.to_owned(), parent.map(|parent| parent.id.clone()));
+        let owner_id = acme.id.clone();
+        move |key: &mut Key| (key.name, key.owner_id, key.parent_id) = (name, owner_id, parent_id)
+    };
+    let (parent, _) = store.key_with(of_acme("parent", None)).await;
     for name in ["a", "b"] {
-        store
-            .key_with(|key| {
-                key.name = name.to_owned();
-                key.owner_id = acme.id.clone();
-                key.parent_id = Some(parent.id.clone());
-            })
-            .await;
+        store.key_with(of_acme(name, Some(&parent))).await;
     }
-    assert_eq!(names(&store, KeyFilter::default()).await, ["b", "a", "parent"]);
+    assert_eq!(names(&store, KeyFilter::default()).await, ["b", "a", "parent", "another"]);
     let of_acme = KeyFilter { owner: Some(acme.id.clone()), ..KeyFilter::default() };
-    assert_eq!(names(&store, of_acme).await, ["b", "a"]);
+    assert_eq!(names(&store, of_acme).await, ["b", "a", "parent"]);
     let children = KeyFilter { parent: Some(parent.id.clone()), ..KeyFilter::default() };
     assert_eq!(names(&store, children).await, ["b", "a"]);
     let nobody = KeyFilter { owner: Some(OwnerId::mint()), ..KeyFilter::default() };

@@ -10,6 +10,7 @@ mod instances;
 mod kept_answers;
 mod keys;
 mod leases;
+mod money;
 mod outage;
 mod owners;
 mod rotation;

@@ -1,12 +1,17 @@
 //! What is done with no room for the journal, and what is not on the books.
 
 use std::collections::BTreeMap;
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
+use std::thread;
+
+use serde_json::json;
+use tungstenite::handshake::client::Request;
 
 use super::{CONFIG, booked, until_all_is_booked};
 use crate::support::load::{get, send_all, tally};
-use crate::support::{Origin, TestGateway, TestStore, skipped, until};
+use crate::support::{Origin, TestGateway, TestStore, Wire, skipped, until};
 
 /// Records of a segment.
 const SEGMENT: usize = 16_384;
@@ -37,6 +42,52 @@ fn a_request_that_no_upstream_answers_is_not_on_the_books() {
     until_all_is_booked(&gateway);
     assert!(booked(gateway.store()).is_empty());
     assert_eq!(gateway.metrics().total("keygate_usage_written_total"), 0);
+}
+
+#[test]
+fn a_websocket_is_on_the_books_while_it_is_open() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("a listener has an address");
+    let served = thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("a connection comes");
+        let mut socket = tungstenite::accept(stream).expect("a handshake comes");
+        while socket.read().is_ok() {}
+    });
+    let setup = TestGateway::with(TestStore::sqlite()).config(CONFIG);
+    let upstream = format!("[upstreams.api]\ntargets = [\"http://{address}\"]");
+    let gateway = setup.config(&upstream).start();
+    let key = gateway.key("--name a");
+    let request = Request::builder()
+        .uri(format!("ws://{}/chat", gateway.address()))
+        .header("host", "gateway")
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", tungstenite::handshake::client::generate_key())
+        .header("x-api-key", key.secret())
+        .body(())
+        .expect("this is a request");
+    let stream = TcpStream::connect(gateway.address()).expect("the gateway listens");
+    let (socket, _) = tungstenite::client(request, stream).expect("the handshake is answered");
+    until_booked(&gateway, 1);
+    let rows = gateway.run("usage --by status")["data"].clone();
+    assert_eq!((&rows[0]["group"], &rows[0]["requests"]), (&json!("101"), &json!(1)));
+    drop(socket);
+    served.join().expect("the server ends");
+}
+
+#[test]
+fn an_answer_is_in_the_journal_before_its_client_has_any_of_it() {
+    let origin = Origin::start();
+    let setup = TestGateway::with(TestStore::sqlite()).config(CONFIG);
+    let gateway = setup.upstream("api", &origin).start();
+    let key = gateway.key("--name a");
+    let mut wire = Wire::connect(gateway.address());
+    for number in 1..=200 {
+        wire.send(get("/a", key.secret()));
+        assert_eq!(wire.answer().status, 200);
+        assert_eq!(gateway.metrics().total("keygate_usage_written_total"), number);
+    }
 }
 
 #[test]

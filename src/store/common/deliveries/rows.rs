@@ -44,14 +44,14 @@ impl DeliveryRow {
     }
 }
 
-/// A delivery that is due, with its event and, of a hook, what it takes to send it.
+/// A delivery that was taken on, with its event and, of a hook, what it takes to send it.
 #[derive(FromRow)]
-pub(super) struct DueRow {
-    pub(super) id: String,
+pub(super) struct ClaimRow {
+    id: String,
     event_id: String,
     subject: String,
     endpoint: String,
-    pub(super) host: String,
+    host: String,
     attempts: i64,
     kind: String,
     at: i64,
@@ -60,13 +60,13 @@ pub(super) struct DueRow {
     hook_secret: Option<String>,
 }
 
-impl DueRow {
-    /// As the attempt that now begins.
+impl ClaimRow {
+    /// As the attempt that has just begun.
     pub(super) fn read(self) -> Result<Claim> {
         Ok(Claim {
             at: time(&self.id, self.at)?,
             id: DeliveryId::from_text(self.id),
-            attempt: u32::try_from(self.attempts + 1).unwrap_or(u32::MAX),
+            attempt: u32::try_from(self.attempts).unwrap_or(u32::MAX),
             event_id: EventId::from_text(self.event_id),
             kind: self.kind,
             data: self.data,
