@@ -20,7 +20,7 @@ fn the_reference_file_holds_with_every_example_of_what_is_built() {
         good(&with_examples(&|path| !later.iter().any(|name| path.starts_with(name)))).config;
     assert_eq!(config.routes.len(), 3);
     assert_eq!(config.upstreams[0].sandbox.len(), 1);
-    assert_eq!(config.errors.len(), 3);
+    assert_eq!(config.errors.len(), 2);
     assert_eq!(config.permissions.len(), 2);
 }
 
@@ -122,5 +122,5 @@ fn the_schema_knows_every_setting_and_nothing_else() {
 
 #[test]
 fn every_setting_that_is_not_built_has_a_case_among_the_refused() {
-    assert_eq!(settings_that("", SETTINGS, &|setting| !setting.built).len(), 3);
+    assert_eq!(settings_that("", SETTINGS, &|setting| !setting.built).len(), 2);
 }
