@@ -20,7 +20,7 @@ fn the_reference_file_holds_with_every_example_of_what_is_built() {
         good(&with_examples(&|path| !later.iter().any(|name| path.starts_with(name)))).config;
     assert_eq!(config.routes.len(), 3);
     assert_eq!(config.upstreams[0].sandbox.len(), 1);
-    assert_eq!(config.errors.len(), 2);
+    assert_eq!(config.errors.len(), 3);
     assert_eq!(config.permissions.len(), 2);
 }
 
