@@ -26,7 +26,7 @@ use super::types::{
     Server, StoreLocation, Usage,
 };
 use crate::domain::scope::{ScopeEntry, check_grant, check_name};
-use crate::domain::{AddressRange, Catalogue, Limit, Reason};
+use crate::domain::{AddressRange, Call, Catalogue, Limit, Reason};
 
 /// Checks the whole tree. What comes back is good only where no problem was found.
 pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
@@ -49,19 +49,13 @@ pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
         errors: errors(root.table("errors"), complaints),
         access_log: access_log(root.table("access_log"), complaints),
         webhooks: webhooks::check(root.table("webhooks"), complaints),
-        rotation_claim: rotation_claim(root.table("self_service")),
+        rotation_claim: self_service.as_ref().map(|own| own.path(Call::Rotate)),
         unusual_usage: root.table("alerts").bool("unusual_usage"),
         scopes,
         self_service,
         upstreams,
         identity_prefix,
     }
-}
-
-/// The self-service call that rotates the calling key.
-fn rotation_claim(self_service: &Table) -> Option<String> {
-    let prefix = self_service.text("prefix").text.trim_end_matches('/');
-    self_service.bool("enabled").then(|| format!("{prefix}/api-keys/rotate"))
 }
 
 fn server(server: &Table, complaints: &mut Complaints<'_>) -> Server {

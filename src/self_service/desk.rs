@@ -134,3 +134,66 @@ async fn answer(mint: Mint<'_>, hooks: &Hooks, asked: &Asked) -> Outcome<Answere
         Call::Balance => balance::balance(mint, asked).await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::table::{KeyPolicy, KeyTable, Moment};
+    use crate::domain::{
+        Catalogue, Environment, Key, KeyWithSecrets, Owner, OwnerId, PublicId, Refusal,
+    };
+    use crate::key::SecretText;
+    use crate::self_service::Caller;
+    use crate::store::Loaded;
+
+    fn asked() -> Asked {
+        let (now, id) = (Timestamp::UNIX_EPOCH, OwnerId::from_text("default"));
+        let key = Key::new("k".to_owned(), id.clone(), Environment::Live, now);
+        let owner = Owner::new(id, "default".to_owned(), now);
+        let policy = KeyPolicy {
+            generation: 1,
+            catalogue: Catalogue::default(),
+            per_key: Vec::new(),
+            test_keys_count: false,
+            rotation_grace: Duration::ZERO,
+            enforce_rotation: false,
+        };
+        let id = key.id.clone();
+        let loaded = Loaded { key: KeyWithSecrets { key, secrets: Vec::new() }, owner };
+        let at = Moment { monotonic_ms: 0, wall_ms: 0 };
+        let entry = KeyTable::holding([loaded], &policy, at).key(&id).unwrap();
+        let record = Arc::clone(&entry.record(&policy));
+        let secret: PublicId = "AAAAAAAA".parse().unwrap();
+        let address = "127.0.0.1".parse().unwrap();
+        Asked {
+            call: Call::Me,
+            subject: SecretText::new(String::new()),
+            query: None,
+            body: bytes::Bytes::new(),
+            caller: Caller { rights: entry.rights(record, &policy), secret, address },
+            standings: Vec::new(),
+            once: None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_beyond_those_that_may_wait_is_told_so_at_once_and_none_waits_for_ever() {
+        let (desk, clerk) = Desk::new();
+        let waiting: Vec<_> = (0..QUEUE)
+            .map(|_| {
+                let desk = desk.clone();
+                tokio::spawn(async move { desk.ask(asked()).await })
+            })
+            .collect();
+        while desk.jobs.capacity() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(desk.ask(asked()).await, Err(Refusal::Plain(Reason::Overloaded)));
+        for waiting in waiting {
+            let outcome = waiting.await.unwrap();
+            assert_eq!(outcome, Err(Refusal::Plain(Reason::StoreUnavailable)));
+        }
+        drop(clerk);
+        assert_eq!(desk.ask(asked()).await, Err(Refusal::Plain(Reason::Overloaded)));
+    }
+}

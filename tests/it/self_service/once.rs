@@ -4,8 +4,8 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::{Scene, made};
-use crate::support::{Answer, MintedKey};
+use super::{CONFIG, Scene, made};
+use crate::support::{Answer, Kind, MintedKey, Origin, TestGateway, TestStore, until};
 
 const MAKE: &str = "/v1/api-keys";
 const CHILD: &str = r#"{"name":"child","scopes":["models:read"]}"#;
@@ -108,4 +108,29 @@ fn a_name_has_1_to_255_visible_characters_and_is_given_once() {
     // Where nothing is made, it says nothing.
     let listed = scene.gateway.curl(MAKE).bearer(&scene.key).header("Idempotency-Key: a b").send();
     assert_eq!((listed.status, listed.json()["next_cursor"].clone()), (200, Value::Null));
+}
+
+#[test]
+fn instances_share_what_was_made_and_what_was_answered() {
+    let Some(store) = TestStore::of(Kind::Postgres) else { return };
+    let origin = Origin::start();
+    let setup = TestGateway::with(store).config(CONFIG).upstream("api", &origin);
+    let gateway = setup.start();
+    let other = gateway.another();
+    let key = gateway.key("--name maker --scope keys:* --scope models:read");
+    let ask = |gateway: &TestGateway| {
+        let call = gateway.curl(MAKE).bearer(&key).method("POST").header("Idempotency-Key: one");
+        call.body(CHILD).send()
+    };
+    let first = ask(&gateway);
+    let (child, _) = made(&first);
+    assert_eq!(other.curl("/v1/models").bearer(&child).send().status, 200, "at once");
+    assert_eq!(ask(&other).text(), first.text());
+    let path = format!("{MAKE}/{}", child.id());
+    assert_eq!(other.curl(&path).bearer(&key).method("DELETE").send().status, 200);
+    until("it is refused everywhere", || {
+        [&gateway, &other]
+            .iter()
+            .all(|gateway| gateway.curl("/v1/models").bearer(&child).send().status == 401)
+    });
 }
