@@ -403,6 +403,7 @@ fn serve_calls(clerk: Clerk, control: &Control) -> AbortHandle {
     let shared = Arc::clone(&control.shared);
     let office = Office {
         store: Arc::clone(&control.store),
+        journal: Arc::clone(&shared.journal),
         hooks: Arc::clone(control.webhooks.hooks()),
         clock: shared.auth.sync.clock.clone(),
         config: Box::new(move || Arc::clone(&shared.plan.load().config)),

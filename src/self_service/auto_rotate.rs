@@ -87,9 +87,7 @@ fn shown<'a>(held: &KeyWithSecrets, url: Option<&'a str>, now: Timestamp) -> Sch
 fn of_hook(error: HookError) -> Refusal {
     match error {
         HookError::Url(error) => bad(format!("`{URL}`: {error}")),
-        HookError::Address(_) => {
-            bad(format!("`{URL}` must lead to a host on the public internet that there is"))
-        }
+        HookError::Address(_) => bad(format!("`{URL}` must lead to a host on the public internet")),
         HookError::Store(error) => of_store(error),
         error @ (HookError::NoKey
         | HookError::KeyFile(_)

@@ -13,12 +13,15 @@ use crate::auth::mint::{Asker, Mint};
 use crate::config::Config;
 use crate::domain::{Actor, Call, Clock, Reason};
 use crate::store::Store;
+use crate::usage::Journal;
 use crate::webhooks::Hooks;
 
 /// Calls that wait at most.
 const QUEUE: usize = 256;
 /// Calls that are served at once: some hash, and the store has so many connections.
 const AT_ONCE: usize = 8;
+/// How long who asks for a balance waits for the last requests to be booked.
+const BOOKED: Duration = Duration::from_secs(1);
 /// How often answers that have had their time are removed.
 const PRUNE: Duration = Duration::from_hours(1);
 
@@ -39,6 +42,8 @@ pub struct Office {
     pub store: Arc<dyn Store>,
     /// The configuration in force.
     pub config: Box<dyn Fn() -> Arc<Config> + Send + Sync>,
+    /// What was used here and may not be on the books yet.
+    pub journal: Arc<Journal>,
     /// Where keys' own events go.
     pub hooks: Arc<Hooks>,
     /// What now is.
@@ -105,7 +110,23 @@ impl Office {
         }
     }
 
+    /// Has what the caller has just used counted in what it is told.
+    async fn bring_books_up_to_date(&self) {
+        match timeout(BOOKED, self.journal.flush_now()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a balance is told without the last requests")
+            }
+            Err(_) => {
+                tracing::debug!("a balance is told without the last requests: booking is slow")
+            }
+        }
+    }
+
     async fn serve(&self, asked: Asked) -> Outcome {
+        if matches!(asked.call, Call::Balance | Call::Me) {
+            self.bring_books_up_to_date().await;
+        }
         let config = (self.config)();
         let (actor, address) = (Actor::Key(asked.caller.id().clone()), asked.caller.address);
         let by = Asker { actor, address: Some(address) };

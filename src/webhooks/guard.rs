@@ -95,6 +95,24 @@ impl Guard {
         Err(GuardError::Unreachable(failure))
     }
 
+    /// Whether what stands for the host may be, as far as it says so itself: an address that is not
+    /// allowed may not, nor an address in a spelling of old, nor a name of this machine's (RFC 6761
+    /// section 6.3).
+    pub fn check_host(&self, url: &WebhookUrl) -> Result<(), GuardError> {
+        let host = url.host().trim_end_matches('.');
+        let of_this_machine = match host.parse::<IpAddr>() {
+            Ok(address) => !is_public(address),
+            Err(_) => {
+                let last = host.rsplit('.').next().unwrap_or_default();
+                last == "localhost" || is_number(last)
+            }
+        };
+        if of_this_machine && !self.allow_private_networks {
+            return Err(GuardError::Forbidden);
+        }
+        Ok(())
+    }
+
     /// The addresses to connect to, at least one: all that the host has, or none where one of them
     /// is not allowed.
     pub async fn addresses(&self, url: &WebhookUrl) -> Result<Vec<SocketAddr>, GuardError> {
@@ -114,6 +132,14 @@ impl Guard {
         addresses.truncate(MOST);
         Ok(addresses)
     }
+}
+
+/// Whether a name's last label has resolvers take the whole for an IPv4 address (WHATWG URL, "ends in a
+/// number").
+fn is_number(label: &str) -> bool {
+    let hexadecimal =
+        label.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()));
+    hexadecimal || (!label.is_empty() && label.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Whether an address is one of a host on the public internet: none of the special ranges in the
