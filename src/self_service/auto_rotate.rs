@@ -82,8 +82,7 @@ fn shown<'a>(held: &KeyWithSecrets, url: Option<&'a str>, now: Timestamp) -> Sch
     }
 }
 
-/// Whether a host has an address that events may not go to, or none at all, the asker is not told:
-/// it would tell what there is in the operator's network.
+/// Which of a host's addresses is one that events may not go to, the asker is not told.
 fn of_hook(error: HookError) -> Refusal {
     match error {
         HookError::Url(error) => bad(format!("`{URL}`: {error}")),
