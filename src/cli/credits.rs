@@ -1,15 +1,20 @@
 //! `credits …`: what owners have paid in advance.
 
+use std::sync::Arc;
+
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::Globals;
 use super::failure::{Failure, Result};
-use super::output::{Output, fields};
+use super::output::{Output, fields, say};
 use super::session::Session;
-use crate::domain::Millionths;
 use crate::domain::id::DEFAULT_OWNER;
+use crate::domain::{Millionths, Owner, OwnerId};
+use crate::key::SecretText;
 use crate::store::credits::balance;
 use crate::store::{CreditPolicy, Credits as Kept, Recharge};
+use crate::webhooks::{HookError, Hooks};
 
 /// `credits …`.
 #[derive(Debug, Subcommand)]
@@ -62,6 +67,20 @@ pub(crate) struct Policy {
     /// Ask for none
     #[arg(long, conflicts_with_all = ["recharge_below", "recharge_amount"])]
     no_recharge: bool,
+    /// Tell the owner's events to this address too; prints the secret that they are signed with, once
+    #[arg(long, value_name = "URL")]
+    webhook: Option<String>,
+    /// Tell them there no more
+    #[arg(long, conflicts_with = "webhook")]
+    no_webhook: bool,
+}
+
+/// A policy with the secret of its webhook.
+#[derive(Serialize)]
+struct WithSecret<'a> {
+    #[serde(flatten)]
+    credits: Option<Kept>,
+    webhook_signing_secret: &'a str,
 }
 
 /// Does what was asked of credits.
@@ -88,13 +107,69 @@ pub(crate) async fn run(command: Credits, globals: &Globals) -> Result {
         }
         Credits::Policy(policy) => {
             let owner = session.mint().owner(&policy.whose.owner).await?;
-            let credits = session.mint().set_credit_policy(&owner.id, &policy.read()).await?;
-            show(output, &credits, None)
+            let changed = policy.read();
+            let credits = if changed == CreditPolicy::default() && policy.is_about_webhook() {
+                session.store.credits(&owner.id).await?
+            } else {
+                Some(session.mint().set_credit_policy(&owner.id, &changed).await?)
+            };
+            let secret = set_webhook(&session, &owner.id, &policy).await?;
+            show_policy(output, &owner, credits, secret.as_ref())
         }
     }
 }
 
+/// Where the owner's events go, beside the endpoints of the configuration.
+async fn set_webhook(
+    session: &Session,
+    owner: &OwnerId,
+    policy: &Policy,
+) -> Result<Option<SecretText>> {
+    if !policy.is_about_webhook() {
+        return Ok(None);
+    }
+    let (store, clock) = (Arc::clone(&session.store), session.clock.clone());
+    let hooks = Hooks::new(store, &session.loaded, clock).map_err(Failure::mistaken)?;
+    let failed = |error: HookError| Failure::failed(error.to_string());
+    match &policy.webhook {
+        Some(url) => {
+            let secret = hooks.register(owner.as_str(), url).await.map_err(failed)?;
+            Ok(Some(secret.text()))
+        }
+        None => hooks.remove(owner.as_str()).await.map_err(failed).map(|_| None),
+    }
+}
+
+/// The policy as it is now; the webhook's secret alone on stdout, the one time that it is shown.
+fn show_policy(
+    output: Output,
+    owner: &Owner,
+    credits: Option<Kept>,
+    secret: Option<&SecretText>,
+) -> Result {
+    let secret = secret.map(SecretText::expose);
+    match (credits, secret) {
+        (credits, Some(secret)) if output.json => {
+            let shown = WithSecret { credits, webhook_signing_secret: secret };
+            output.show(&shown, String::new)
+        }
+        (_, Some(secret)) => {
+            say(&format!(
+                "Events of owner `{}` are signed with this secret, shown only now:",
+                owner.name
+            ))?;
+            output.show(&secret, || secret.to_owned())
+        }
+        (Some(credits), None) => show(output, &credits, None),
+        (None, None) => say("Done."),
+    }
+}
+
 impl Policy {
+    fn is_about_webhook(&self) -> bool {
+        self.webhook.is_some() || self.no_webhook
+    }
+
     fn read(&self) -> CreditPolicy {
         let recharge = self.recharge_below.zip(self.recharge_amount);
         let recharge = recharge.map(|(threshold, amount)| Some(Recharge { threshold, amount }));

@@ -119,6 +119,7 @@ impl Gateway {
             membership.running(),
             now_of(&sync),
             config.cache.stale_if_down,
+            Arc::clone(&metrics),
         );
         let (desk, clerk) = Desk::new();
         let tls = config.server.tls.clone().map(TlsServer::new).transpose()?;

@@ -40,6 +40,7 @@ pub(super) async fn start(mint: Mint<'_>, hooks: &Hooks, asked: &Asked) -> Outco
         || bad(format!("`{INTERVAL}` must be a whole number from 1 to {MAX_INTERVAL_DAYS}"));
     let days = days.ok_or_else(wrong)?;
     let id = asked.caller.id();
+    check_not_loosened(mint, asked, Some(days)).await?;
     let secret = hooks.register(id.as_str(), &url).await.map_err(of_hook)?;
     let scheduled = mint.schedule(id, Some(days)).await;
     let held = scheduled.map_err(|error| of_mint(error, NAMES))?;
@@ -59,9 +60,24 @@ pub(super) async fn show(mint: Mint<'_>, hooks: &Hooks, asked: &Asked) -> Outcom
 pub(super) async fn stop(mint: Mint<'_>, hooks: &Hooks, asked: &Asked) -> Outcome {
     scheduled(mint, asked).await?;
     let id = asked.caller.id();
+    check_not_loosened(mint, asked, None).await?;
     mint.schedule(id, None).await.map_err(|error| of_mint(error, NAMES))?;
     hooks.remove(id.as_str()).await.map_err(of_hook)?;
     Ok(Answered::ok(&Removed { id, status: "removed" }))
+}
+
+/// Where rotation is enforced, a key may tighten its own schedule and not loosen it: it would escape
+/// what the operator has decided.
+async fn check_not_loosened(mint: Mint<'_>, asked: &Asked, days: Option<u32>) -> Outcome<()> {
+    if !mint.config.keys.enforce_rotation {
+        return Ok(());
+    }
+    let held = mint.key(asked.caller.id()).await.map_err(|error| of_mint(error, NAMES))?;
+    let Some(now) = held.key.rotation_interval_days else { return Ok(()) };
+    if days.is_some_and(|days| days <= now) {
+        return Ok(());
+    }
+    Err(bad(format!("rotation is enforced here: `{INTERVAL}` may be at most {now}, and not ended")))
 }
 
 /// The calling key, if it has a schedule.

@@ -17,6 +17,7 @@ use super::purse::{Lease, Now, Purse, Reservation, Spent, Terms};
 use crate::domain::money::LeaseSize;
 use crate::domain::{JournalId, KeyId, LeaseId, OwnerId, Reason};
 use crate::store::{Grant, LeaseAsk, Result, Store, StoreError};
+use crate::telemetry::metrics::Metrics;
 
 /// Requests that wait for money at most; past it they are told that too much is waiting.
 const QUEUE: usize = 8_192;
@@ -51,6 +52,7 @@ pub struct Keeper {
     good_for: Duration,
     asks: mpsc::Receiver<Ask>,
     purses: HashMap<KeyId, Held>,
+    metrics: Arc<Metrics>,
     /// Leases that are not spent from any more, until nothing can come back to them.
     retired: Vec<Arc<Lease>>,
     work: JoinSet<Done>,
@@ -148,6 +150,7 @@ impl Keeper {
         instances: watch::Receiver<usize>,
         now: impl Fn() -> Now + Send + Sync + 'static,
         good_for: Duration,
+        metrics: Arc<Metrics>,
     ) -> (Spender, Self) {
         let (asks, receiver) = mpsc::channel(QUEUE);
         let keeper = Self {
@@ -158,6 +161,7 @@ impl Keeper {
             good_for,
             asks: receiver,
             purses: HashMap::new(),
+            metrics,
             retired: Vec::new(),
             work: JoinSet::new(),
         };
@@ -271,6 +275,12 @@ impl Keeper {
         good_until_ms: u64,
     ) {
         let now = (self.now)();
+        let count = match &outcome {
+            Ok(Grant::Granted(_)) => &self.metrics.leases_granted,
+            Ok(Grant::Short(_)) => &self.metrics.leases_short,
+            Err(_) => &self.metrics.leases_failed,
+        };
+        count.increment();
         let Some(held) = self.purses.get_mut(key) else { return };
         held.asking = false;
         match outcome {

@@ -60,7 +60,8 @@ fn shared(directory: &std::path::Path) -> Arc<Shared> {
     );
     let now = || Now { wall_ms: 0, monotonic_ms: 0 };
     let (_, alone) = watch::channel(1);
-    let (spender, _) = Keeper::new(store, JournalId::mint(), alone, now, Duration::ZERO);
+    let (spender, _) =
+        Keeper::new(store, JournalId::mint(), alone, now, Duration::ZERO, Arc::clone(&metrics));
     let pool = Argon2Pool::start(1, Arc::clone(&metrics)).unwrap();
     Arc::new(Shared {
         generation: AtomicU64::new(plan.generation),

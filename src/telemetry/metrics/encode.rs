@@ -49,6 +49,7 @@ impl Collector for Scrape {
         exposition.store(&self.0)?;
         exposition.usage(&self.0)?;
         exposition.redis(&self.0)?;
+        exposition.leases(&self.0)?;
         exposition.webhooks(&self.0)?;
         exposition.upstreams(&self.0)?;
         exposition.connections(&self.0)?;
@@ -149,6 +150,20 @@ impl Exposition<'_> {
         self.counter("keygate_redis_calls", help, metrics.redis_calls.read())?;
         let help = "Requests whose limits were decided without Redis, which was late";
         self.counter("keygate_redis_late", help, metrics.redis_late.read())
+    }
+
+    fn leases(&mut self, metrics: &Metrics) -> fmt::Result {
+        let help = "Parts of budgets and credits asked of the store, by what came of it";
+        let mut family = self.family("keygate_lease_grants", help, MetricType::Counter)?;
+        let outcomes = [
+            ("granted", &metrics.leases_granted),
+            ("short", &metrics.leases_short),
+            ("failed", &metrics.leases_failed),
+        ];
+        for (outcome, count) in outcomes {
+            count_with(&mut family, &[("outcome", outcome)], count.read())?;
+        }
+        Ok(())
     }
 
     fn webhooks(&mut self, metrics: &Metrics) -> fmt::Result {

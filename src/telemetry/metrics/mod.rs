@@ -52,6 +52,12 @@ pub struct Metrics {
     pub change_lag: Histogram,
     /// Secrets that the key table holds.
     pub key_table_entries: Gauge,
+    /// Parts of budgets that the store has granted.
+    pub leases_granted: Counter,
+    /// The same, of which there was not enough.
+    pub leases_short: Counter,
+    /// The same, of which the store could not be asked.
+    pub leases_failed: Counter,
     /// Webhooks' deliveries that were taken.
     pub webhooks_delivered: Counter,
     /// Attempts that failed and are followed by another.
@@ -110,6 +116,9 @@ impl Metrics {
             usage_written: Counter::default(),
             usage_booked: Counter::default(),
             usage_refused: Counter::default(),
+            leases_granted: Counter::default(),
+            leases_short: Counter::default(),
+            leases_failed: Counter::default(),
             usage_bytes: Gauge::default(),
             reloads_ok: Counter::default(),
             reloads_failed: Counter::default(),

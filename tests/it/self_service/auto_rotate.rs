@@ -13,10 +13,14 @@ const PATH: &str = "/v1/api-keys/auto-rotate";
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 fn scene(allow_private_networks: bool) -> Scene {
+    scene_with(&format!("[webhooks]\nallow_private_networks = {allow_private_networks}"))
+}
+
+fn scene_with(config: &str) -> Scene {
     let origin = Origin::start();
     let gateway = TestGateway::with(TestStore::sqlite())
         .config(CONFIG)
-        .config(&format!("[webhooks]\nallow_private_networks = {allow_private_networks}"))
+        .config(config)
         .variable("KEYGATE_CACHE_KEY", KEY)
         .upstream("api", &origin)
         .start();
@@ -100,4 +104,20 @@ fn what_is_no_schedule_or_leads_into_the_operators_network_is_refused_alike() {
     for name in ["nowhere.invalid", "database.internal"] {
         assert_eq!(ask(&wish(90, &format!("https://{name}/"))).status, 200);
     }
+}
+
+#[test]
+fn where_rotation_is_enforced_a_key_may_tighten_its_schedule_and_not_loosen_it() {
+    let scene = scene_with("[keys]\nenforce_rotation = true");
+    let id = scene.key.id();
+    scene.gateway.run(&format!("key update {id} --rotate-every 30d"));
+    let ask = |method: &str, body: &str| scene.ask(&scene.key, method, PATH, body);
+    let url = "https://agent.example.com/key-rotated";
+    let loosened = ask("POST", &wish(31, url));
+    assert_eq!(loosened.status, 400);
+    assert!(loosened.text().contains("at most 30"), "{}", loosened.text());
+    assert_eq!(ask("DELETE", "").status, 400);
+    assert_eq!(ask("POST", &wish(29, url)).status, 200);
+    let shown = scene.gateway.run(&format!("key show {id}"));
+    assert_eq!(shown["rotation"]["interval_days"], 29);
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::support::load::{Load, get, send_all, tally};
+use crate::support::origin::Received;
 use crate::support::{Kind, MintedKey, Origin, TestGateway, TestStore, until};
 use rstest::rstest;
 use rustix::process::Signal;
@@ -255,4 +256,38 @@ fn a_killed_gateway_leaves_its_budget_to_the_next_and_none_of_it_is_spent_twice(
     });
     // Of the requests that were under way each time, eight at most, some may be booked unanswered.
     assert!((REQUESTS - 24..=REQUESTS).contains(&passed), "{passed}");
+}
+
+#[test]
+fn low_credits_ask_the_owners_own_address_for_a_recharge_once_and_the_answer_ends_it() {
+    let (origin, billing) = (Origin::start(), Origin::start());
+    let gateway = TestGateway::with(TestStore::sqlite())
+        .config(CONFIG)
+        .config("[webhooks]\nallow_private_networks = true")
+        .upstream("api", &origin)
+        .start();
+    let key = gateway.key("--name spender");
+    gateway.run("credits add 0.003");
+    let url = format!("http://{}/recharge", billing.address());
+    let policy = "--low 0.003 --recharge-below 0.002 --recharge-amount 5.00";
+    let told = gateway.run(&format!("credits policy {policy} --webhook {url}"));
+    let secret = told["webhook_signing_secret"].as_str().expect("a secret");
+    crate::support::leaks::note(secret);
+    assert_eq!(
+        (&told["recharge"]["amount"], &told["recharge_asked"]),
+        (&"5.00".into(), &false.into())
+    );
+    until("two are paid", || {
+        status(&gateway, &key, "/paid");
+        gateway.run("credits show")["recharge_asked"] == true
+    });
+    let asks = |received: &[Received]| {
+        let body = |it: &Received| serde_json::from_slice::<Value>(&it.body).unwrap_or_default();
+        received.iter().map(body).filter(|it| it["data"]["recharge"]["amount"] == "5.00").count()
+    };
+    billing.wait_for("it is asked for", |received| asks(received) == 1);
+    let asked = gateway.run("credits add 5.00 --reason recharge");
+    assert_eq!(asked["recharge_asked"], false);
+    until("it is good", || status(&gateway, &key, "/paid") == 200);
+    assert_eq!(asks(&billing.received()), 1);
 }

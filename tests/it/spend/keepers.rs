@@ -10,6 +10,7 @@ use keygate::domain::{
 };
 use keygate::spend::{Keeper, Now, Purse, Reservation, Spender, Terms, TermsStamp};
 use keygate::store::Store;
+use keygate::telemetry::metrics::Metrics;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -53,8 +54,14 @@ impl Instance {
         let (_, instances) = watch::channel(of);
         let clock = Arc::clone(&time);
         let now = move || clock.now();
-        let (spender, keeper) =
-            Keeper::new(Arc::clone(store), JournalId::from_text(holder), instances, now, GOOD_FOR);
+        let (spender, keeper) = Keeper::new(
+            Arc::clone(store),
+            JournalId::from_text(holder),
+            instances,
+            now,
+            GOOD_FOR,
+            Metrics::new(1, "test"),
+        );
         let keeper = tokio::spawn(keeper.run()).abort_handle();
         Self { spender, keeper, time }
     }
