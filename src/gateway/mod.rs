@@ -47,11 +47,12 @@ use crate::proxy::probe::Probers;
 use crate::proxy::worker::{self, Order, Shared};
 use crate::rotation::{Terms, keep_time};
 use crate::self_service::{Clerk, Desk, Office};
-use crate::spend::{Keeper, Now};
+use crate::spend::{Keeper, Now, Spender};
 use crate::store::{self, Store, StoreError};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::TlsServer;
+use crate::usage::Journal;
 use crate::webhooks::Webhooks;
 
 /// How long the start waits for the store's answer: a million ids are read in less.
@@ -75,8 +76,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// Starts every part and listens. The store need not be in reach: then it is waited for, and
-    /// `/readyz` says so. `environment` is what reloads
-    /// fill the file with. Runs on a multi-thread runtime, which becomes the control plane.
+    /// `/readyz` says so. `environment` is what reloads fill the file with. Runs on a multi-thread runtime, which becomes the control plane.
     pub async fn start(
         loaded: LoadedConfig,
         environment: Environment,
@@ -113,14 +113,8 @@ impl Gateway {
         let membership = Membership::join(Arc::clone(&store), sync.applied(), loaded.hash(), now);
         let limits = share_limits(&config, &membership, &sync, &metrics)?;
         let (limits, redis) = limits.unzip();
-        let (spender, keeper) = Keeper::new(
-            Arc::clone(&store),
-            journal.id().clone(),
-            membership.running(),
-            now_of(&sync),
-            config.cache.stale_if_down,
-            Arc::clone(&metrics),
-        );
+        let (spender, keeper) =
+            hold_leases(&config, &store, &journal, &membership, &sync, &metrics);
         let (desk, clerk) = Desk::new();
         let tls = config.server.tls.clone().map(TlsServer::new).transpose()?;
         let shared = Arc::new(Shared {
@@ -366,6 +360,21 @@ fn share_limits(
     // How many instances run, this one included: what shares go by.
     let instances = membership.running();
     Ok(Some(SharedLimits::new(location, instances, now_ms, metrics)?))
+}
+
+/// Leases of budgets and credits, in the name of this process's journal.
+fn hold_leases(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    journal: &Journal,
+    membership: &Membership,
+    sync: &Arc<Sync>,
+    metrics: &Arc<Metrics>,
+) -> (Spender, Keeper) {
+    let (store, holder) = (Arc::clone(store), journal.id().clone());
+    let good_for = config.cache.stale_if_down;
+    let metrics = Arc::clone(metrics);
+    Keeper::new(store, holder, membership.running(), now_of(sync), good_for, metrics)
 }
 
 /// The time as those who spend go by it.

@@ -115,10 +115,10 @@ impl Office {
         match timeout(BOOKED, self.journal.flush_now()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::debug!(%error, "a balance is told without the last requests")
+                tracing::debug!(%error, "a balance is told without the last requests");
             }
             Err(_) => {
-                tracing::debug!("a balance is told without the last requests: booking is slow")
+                tracing::debug!("a balance is told without the last requests: booking is slow");
             }
         }
     }

@@ -75,11 +75,17 @@ impl Journal {
     /// Books what is left and removes the folder, at the end; what cannot be booked now is left to
     /// the next process.
     pub async fn close(&self, store: &dyn Books, clock: &Clock) {
-        if let Err(error) = self.book_written(store, clock).await {
+        if let Err(error) = self.book_and_release(store, clock).await {
             tracing::warn!(%error, "usage is left in the journal, for the next start to book");
         } else if let Some(folder) = self.take_folder() {
             remove(folder, self.id(), store).await;
         }
+    }
+
+    /// What is left of the leases flows back once all that was spent of them is booked.
+    async fn book_and_release(&self, store: &dyn Books, clock: &Clock) -> Result<()> {
+        self.book_written(store, clock).await?;
+        store.release_leases(self.id()).await.map(drop)
     }
 
     pub(super) async fn book_written(&self, store: &dyn Books, clock: &Clock) -> Result<()> {

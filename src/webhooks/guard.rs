@@ -100,13 +100,10 @@ impl Guard {
     /// section 6.3).
     pub fn check_host(&self, url: &WebhookUrl) -> Result<(), GuardError> {
         let host = url.host().trim_end_matches('.');
-        let of_this_machine = match host.parse::<IpAddr>() {
-            Ok(address) => !is_public(address),
-            Err(_) => {
-                let last = host.rsplit('.').next().unwrap_or_default();
-                last == "localhost" || is_number(last)
-            }
-        };
+        let last = host.rsplit('.').next().unwrap_or_default();
+        let of_this_machine = host
+            .parse::<IpAddr>()
+            .map_or_else(|_| last == "localhost" || is_number(last), |address| !is_public(address));
         if of_this_machine && !self.allow_private_networks {
             return Err(GuardError::Forbidden);
         }

@@ -291,3 +291,17 @@ fn low_credits_ask_the_owners_own_address_for_a_recharge_once_and_the_answer_end
     until("it is good", || status(&gateway, &key, "/paid") == 200);
     assert_eq!(asks(&billing.received()), 1);
 }
+
+#[test]
+fn a_gateway_that_stops_gives_back_what_it_holds() {
+    let Some(store) = TestStore::postgres() else { return };
+    let origin = Origin::start();
+    let first = gateway(store, &origin);
+    let key = first.key("--name spender --budget 0.01");
+    let mut second = first.another();
+    assert_eq!(status(&second, &key, "/paid"), 200);
+    second.signal(Signal::TERM);
+    assert!(second.wait().success());
+    let passed = (0..12).filter(|_| status(&first, &key, "/paid") == 200).count();
+    assert_eq!(passed, 9);
+}
