@@ -7,23 +7,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
+use futures_util::FutureExt as _;
 use http::Method;
 use jiff::Timestamp;
 use keygate::auth::Verified;
 use keygate::auth::table::{KeyPolicy, KeyTable, Moment};
 use keygate::auth::verify::may_go_on;
+use keygate::config::StoreLocation;
 use keygate::domain::scope::ScopeEntry;
 use keygate::domain::{
-    Catalogue, Environment, Key, KeyWithSecrets, Limit, Millionths, Owner, OwnerId, PublicId,
-    Secret,
+    Act, Catalogue, Environment, JournalId, Key, KeyWithSecrets, Limit, Millionths, Owner, OwnerId,
+    PublicId, Secret,
 };
 use keygate::key::SecretFormat;
 use keygate::key::hash::DigestKey;
 use keygate::limit::{KeyCounters, RouteId};
 use keygate::proxy::matcher::Matcher;
 use keygate::proxy::path::canonical;
+use keygate::spend::{Keeper, Now};
 use keygate::store::Loaded;
+use keygate::telemetry::metrics::Metrics;
 use keygate::usage::{Journal, Line, RouteName, Sizes};
+use tokio::sync::watch;
 
 fn main() {
     divan::main();
@@ -223,4 +228,43 @@ fn write_to_the_usage_journal(bencher: Bencher) {
         writer.reserve(line.key, line.owner).map(|place| place.fill(line)).is_some()
     });
     assert_eq!(journal.totals().refused, 0);
+}
+
+/// What a budget costs a request: which terms bind its key, its cost set aside from the lease, and
+/// settled. The lease never runs out here, so that the store is asked once.
+#[divan::bench]
+fn set_aside_and_settle(bencher: Bencher) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
+    let id: PublicId = "AAAAAAAA".parse().unwrap();
+    let mut key = loaded(id);
+    key.key.key.monthly_budget = Millionths::new(i64::MAX);
+    let now = Now { wall_ms: 1_795_955_400_123, monotonic_ms: 1 };
+    let metrics = Metrics::new(1, "bench");
+    let spender = runtime.block_on(async {
+        let location = StoreLocation::Sqlite(folder.path().join("keygate.db"));
+        let store = keygate::store::open(&location).await.unwrap();
+        store.migrate().await.unwrap();
+        let (record, secret) = (&key.key.key, &key.key.secrets[0]);
+        store.create_key(&Act::own(Timestamp::UNIX_EPOCH), record, secret).await.unwrap();
+        let alone = watch::channel(1).1;
+        let good_for = Duration::from_hours(1);
+        let holder = JournalId::mint();
+        let (spender, keeper) = Keeper::new(store, holder, alone, move || now, good_for, metrics);
+        tokio::spawn(keeper.run());
+        spender
+    });
+    let table = KeyTable::holding([key], &policy(), Moment { monotonic_ms: 0, wall_ms: 0 });
+    let secret = table.secret(id).unwrap();
+    let record = secret.key.record(&policy());
+    let reserve = |cost| {
+        let terms = secret.key.terms(&record).unwrap();
+        spender.reserve(&secret.key.purse, cost, terms, now)
+    };
+    runtime.block_on(reserve(1)).unwrap().settle(1);
+    bencher.bench_local(|| {
+        let paid = reserve(black_box(0)).now_or_never().expect("the lease has enough");
+        paid.expect("it is paid").settle(black_box(0))
+    });
 }
