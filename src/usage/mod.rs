@@ -9,7 +9,7 @@
 //! The one rule: a record's place in its worker's part of the journal is its name. The books say how
 //! many records of each part they have, and take a batch only from there on; so it does not matter who
 //! brings it and how often. A process that is killed leaves its folder behind, whose lock is free then,
-//! and the next one to look brings what is left in it ([`takeover`]).
+//! and the next one to look brings what is left in it (`takeover`).
 //!
 //! What is in the files outlives the process, not the machine: nothing is synced.
 
