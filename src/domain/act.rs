@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::id::{KeyId, OwnerId};
+use super::id::KeyId;
 
 /// One change by somebody.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,16 +35,6 @@ impl Act {
     pub fn own(at: Timestamp) -> Self {
         Self { actor: Actor::Keygate, address: None, at }
     }
-
-    /// By a command of this user's.
-    pub fn command(user: &str, at: Timestamp) -> Self {
-        Self { actor: Actor::Command(user.into()), address: None, at }
-    }
-
-    /// By a key, from that address.
-    pub fn key(key: KeyId, address: IpAddr, at: Timestamp) -> Self {
-        Self { actor: Actor::Key(key), address: Some(address), at }
-    }
 }
 
 impl fmt::Display for Actor {
@@ -53,25 +43,6 @@ impl fmt::Display for Actor {
             Self::Keygate => f.write_str("keygate"),
             Self::Command(user) => write!(f, "command:{user}"),
             Self::Key(id) => write!(f, "key:{id}"),
-        }
-    }
-}
-
-/// What was changed: a key or an owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target<'a> {
-    /// A key.
-    Key(&'a KeyId),
-    /// An owner.
-    Owner(&'a OwnerId),
-}
-
-impl Target<'_> {
-    /// Its id.
-    pub fn id(&self) -> &str {
-        match self {
-            Self::Key(id) => id.as_str(),
-            Self::Owner(id) => id.as_str(),
         }
     }
 }

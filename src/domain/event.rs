@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::id::EventId;
+use super::id::{EventId, KeyId, OwnerId};
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
@@ -82,5 +82,20 @@ impl Event {
     /// An event that happens now.
     pub fn new(kind: EventKind, subject: &str, data: Value, at: Timestamp) -> Self {
         Self { id: EventId::mint(), kind, at, subject: subject.to_owned(), data }
+    }
+
+    /// An event about a key that happens now: its data begins with whose it is; `more` is an object.
+    pub fn of_key(
+        kind: EventKind,
+        key: &KeyId,
+        owner: &OwnerId,
+        more: Value,
+        at: Timestamp,
+    ) -> Self {
+        let mut data = json!({ "key_id": key, "owner": owner });
+        if let (Value::Object(data), Value::Object(more)) = (&mut data, more) {
+            data.extend(more);
+        }
+        Self::new(kind, key.as_str(), data, at)
     }
 }

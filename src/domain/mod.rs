@@ -23,7 +23,7 @@ pub mod usage;
 pub mod webhook;
 pub mod window;
 
-pub use act::{Act, Actor, Target};
+pub use act::{Act, Actor};
 pub use audit::AuditRow;
 pub use call::Call;
 pub use clock::Clock;

@@ -65,7 +65,9 @@ pub async fn handle(
         meter.verified(&verified);
         let authorized = authorize::authorize(&verified, route, plan, client, now)?;
         check_length(&request, route)?;
-        meter.reserve(&authorized.record().key)?;
+        if route.call.is_none() {
+            meter.reserve(&authorized.record().key)?;
+        }
         // 8: limits, budget, credits.
         let mut permit = authorize::admit(authorized, route, worker.books(), now).await?;
         meter.counted(permit.standing());

@@ -97,11 +97,11 @@ fn next(stages: &[Stage], now: Timestamp) -> Option<Timestamp> {
 }
 
 fn event(kind: EventKind, key: &Key, more: Value, now: Timestamp) -> Event {
-    let mut data = json!({ "key_id": key.id, "owner": key.owner_id, "name": key.name });
+    let mut data = json!({ "name": key.name });
     if let (Value::Object(data), Value::Object(more)) = (&mut data, more) {
         data.extend(more);
     }
-    Event::new(kind, key.id.as_str(), data, now)
+    Event::of_key(kind, &key.id, &key.owner_id, data, now)
 }
 
 fn earlier(at: Timestamp, length: Duration) -> Timestamp {

@@ -32,10 +32,8 @@ pub(super) async fn of(mint: Mint<'_>, asked: &Asked) -> Outcome<Balance> {
     let own = asked.caller.id();
     let family = mint.family(own).await.map_err(|error| of_mint(error, Names { budget: "" }))?;
     let ids: Vec<KeyId> = family.iter().map(|key| key.id.clone()).collect();
-    let spending = mint.store.spending(&ids, month).await.map_err(of_store)?;
-    let spent = |id: &KeyId| {
-        spending.iter().find(|(known, _)| known == id).map_or(0, |(_, spending)| spending.spent)
-    };
+    let spent = mint.store.spent(&ids, month).await.map_err(of_store)?;
+    let spent = |id: &KeyId| spent.get(id).map_or(0, |spent| spent.get());
     let left = |key: &Key| Some(key.monthly_budget?.get() - spent(&key.id));
     let record = &asked.caller.rights.record;
     let credits = match record.owner.credit_changes() {

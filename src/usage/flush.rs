@@ -12,12 +12,9 @@ use super::record::RouteName;
 use crate::domain::{Clock, JournalId};
 use crate::store::{Batch, Booking, Books, Result, Store};
 
-/// How often it is looked whether there is something to book.
+/// How often it is looked whether there is something to book. Not more often where there is much: what
+/// is booked together is added up first, and costs one commit.
 const LOOK: Duration = Duration::from_millis(250);
-/// The same while there is much: by then a thousand records wait of four thousand a second.
-const BUSY: Duration = Duration::from_millis(50);
-/// From so many records in one round on.
-const MUCH: u64 = 200;
 /// The longest pause while the store is away.
 const LONGEST: Duration = Duration::from_secs(5);
 /// Records to a batch at most.
@@ -32,7 +29,6 @@ pub async fn run(journal: Arc<Journal>, store: Arc<dyn Store>, clock: Clock) {
             () = sleep(pause) => {}
             () = journal.flush.notified() => {}
         }
-        let before = journal.totals().booked;
         let booked = journal.book_written(&*store, &clock).await;
         match (&booked, away) {
             (Err(error), false) => {
@@ -42,11 +38,7 @@ pub async fn run(journal: Arc<Journal>, store: Arc<dyn Store>, clock: Clock) {
             _ => {}
         }
         away = booked.is_err();
-        pause = match away {
-            true => LONGEST.min(pause * 2),
-            false if journal.totals().booked - before >= MUCH => BUSY,
-            false => LOOK,
-        };
+        pause = if away { LONGEST.min(pause * 2) } else { LOOK };
         let failed = booked.err().map(|error| error.to_string().into());
         journal.progress.send_replace(Progress { failed });
     }

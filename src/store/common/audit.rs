@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use sqlx::{QueryBuilder, query, query_as};
 
 use super::{Database, This, Write};
-use crate::domain::{Act, AuditId, AuditRow, Key, Target};
+use crate::domain::{Act, AuditId, AuditRow, Key};
 use crate::store::audit::{AuditFilter, AuditLog, FIRST, StoredRow, hash};
 use crate::store::{Page, PageRequest, Result, list};
 
@@ -13,7 +13,8 @@ use crate::store::{Page, PageRequest, Result, list};
 pub(super) struct Entry<'a> {
     /// `key.create` and the like.
     pub(super) action: &'static str,
-    pub(super) target: Target<'a>,
+    /// The id of the key or owner that is changed.
+    pub(super) target: &'a str,
     pub(super) before: Option<Value>,
     pub(super) after: Option<Value>,
     pub(super) reason: Option<&'a str>,
@@ -21,7 +22,7 @@ pub(super) struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     /// A change that has nothing more to say.
-    pub(super) fn plain(action: &'static str, target: Target<'a>) -> Self {
+    pub(super) fn plain(action: &'static str, target: &'a str) -> Self {
         Self { action, target, before: None, after: None, reason: None }
     }
 }
@@ -38,7 +39,7 @@ pub(super) async fn record(write: &mut Write<'_>, act: &Act, entry: Entry<'_>) -
         actor: act.actor.to_string(),
         address: act.address.map(|address| address.to_string()),
         action: entry.action.to_owned(),
-        target: entry.target.id().to_owned(),
+        target: entry.target.to_owned(),
         before: entry.before.map(|value| value.to_string()),
         after: entry.after.map(|value| value.to_string()),
         reason: entry.reason.map(str::to_owned),

@@ -13,15 +13,19 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::{query, query_as};
 
 use self::batch::Sums;
-use self::money::{LeaseRow, release, spend};
+pub(super) use self::money::{LeaseRow, give_back};
+use self::money::{release, spend};
 use super::{This, Write};
 use crate::domain::{JournalId, KeyId, Millionths, Month};
 use crate::store::books::Kept;
-use crate::store::{Batch, Booking, Books, Result, StoreError, UsageBy, UsageFilter, UsageRow};
+use crate::store::{
+    Batch, Booking, Books, Leases as _, Result, Spending, StoreError, UsageBy, UsageFilter,
+    UsageRow,
+};
 
 #[async_trait]
 impl Books for This {
@@ -92,18 +96,12 @@ impl Books for This {
     }
 
     async fn spent(&self, keys: &[KeyId], month: Month) -> Result<BTreeMap<KeyId, Millionths>> {
-        let ask = query_as::<_, (String, i64)>(concat!(
-            "SELECT s.key_id, s.spent FROM spending s JOIN ",
-            rows!(key_id text),
-            " ON r.key_id = s.key_id WHERE s.month = $2"
-        ));
-        let keys = list(keys.iter().map(|key| json!({ "key_id": key })));
-        let rows = self.connections.all(ask.bind(keys).bind(i64::from(month.number()))).await?;
-        let read = |(key, spent): (String, i64)| {
+        let read = |(key, spending): (KeyId, Spending)| {
             let corrupt = || StoreError::Corrupt(format!("spent of {key} in spending is negative"));
-            Ok((KeyId::from_text(key.as_str()), Millionths::new(spent).ok_or_else(corrupt)?))
+            let spent = Millionths::new(spending.spent).ok_or_else(corrupt)?;
+            Ok((key, spent))
         };
-        rows.into_iter().map(read).collect()
+        self.spending(keys, month).await?.into_iter().map(read).collect()
     }
 
     async fn tidy_usage(&self, kept: &Kept) -> Result<()> {
@@ -151,6 +149,6 @@ async fn advance(write: &mut Write<'_>, batch: &Batch, now: Timestamp) -> Result
 }
 
 /// Rows as a statement's `rows!` takes them.
-fn list(rows: impl IntoIterator<Item = Value>) -> String {
+pub(super) fn list(rows: impl IntoIterator<Item = Value>) -> String {
     Value::Array(rows.into_iter().collect()).to_string()
 }

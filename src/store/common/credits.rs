@@ -7,7 +7,7 @@ use sqlx::{FromRow, query, query_as};
 
 use super::audit::{Entry, record};
 use super::{This, Write};
-use crate::domain::{Act, AuditId, Millionths, OwnerId, Target};
+use crate::domain::{Act, AuditId, Millionths, OwnerId};
 use crate::store::credits::{CreditBooks, CreditPolicy, Credits, Recharge, balance};
 use crate::store::{Result, StoreError};
 
@@ -96,7 +96,7 @@ impl CreditBooks for This {
             before: Some(json!({ "balance": balance(before.balance) })),
             after: Some(json!({ "balance": balance(more), "added": amount })),
             reason: Some(reason).filter(|reason| !reason.is_empty()),
-            ..Entry::plain("credits.add", Target::Owner(owner))
+            ..Entry::plain("credits.add", owner.as_str())
         };
         record(&mut write, act, entry).await?;
         finish(write, owner).await
@@ -125,7 +125,7 @@ impl CreditBooks for This {
         let entry = Entry {
             before: said(before.low_threshold, before.recharge),
             after: said(low, recharge),
-            ..Entry::plain("credits.policy", Target::Owner(owner))
+            ..Entry::plain("credits.policy", owner.as_str())
         };
         record(&mut write, act, entry).await?;
         finish(write, owner).await

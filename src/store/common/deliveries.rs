@@ -15,7 +15,7 @@ use sqlx::{QueryBuilder, query, query_as};
 use self::rows::DeliveryRow;
 use super::audit::{Entry, record};
 use super::{Database, This, Write};
-use crate::domain::{Act, DeliveryId, KeyId, OwnerId, Target};
+use crate::domain::{Act, DeliveryId};
 use crate::store::deliveries::{
     Backlog, Claim, Deliveries, Delivery, DeliveryStatus, Outcome, Replay, Route, ToDo, Wanted,
 };
@@ -89,12 +89,9 @@ impl Deliveries for This {
             of.entry(subject.clone()).or_default().push(id.clone());
         }
         for (subject, ids) in of {
-            let (key, owner) = (KeyId::from_text(&*subject), OwnerId::from_text(&*subject));
-            let is_key = subject.starts_with("key_");
-            let target = if is_key { Target::Key(&key) } else { Target::Owner(&owner) };
             let entry = Entry {
                 after: Some(json!({ "deliveries": ids })),
-                ..Entry::plain("webhook.replay", target)
+                ..Entry::plain("webhook.replay", &subject)
             };
             record(&mut write, act, entry).await?;
         }

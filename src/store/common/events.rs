@@ -1,11 +1,11 @@
 //! Events, each written in the transaction of what it tells of.
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::query;
 
 use super::{This, Write};
-use crate::domain::{Event, EventKind, Key, KeyId, OwnerId};
+use crate::domain::{Event, EventKind, Key};
 use crate::store::{Outbox, Result};
 
 /// Writes an event down, to be told once this is committed.
@@ -33,21 +33,6 @@ pub(super) fn created(key: &Key) -> Event {
         "expires_at": key.expires_at,
     });
     Event::new(EventKind::KeyCreated, key.id.as_str(), data, key.created_at)
-}
-
-/// An event about a key, of which the data begins with whose it is.
-pub(super) fn about(
-    kind: EventKind,
-    key: &KeyId,
-    owner: &OwnerId,
-    more: Value,
-    at: jiff::Timestamp,
-) -> Event {
-    let mut data = json!({ "key_id": key, "owner": owner });
-    if let (Value::Object(data), Value::Object(more)) = (&mut data, more) {
-        data.extend(more);
-    }
-    Event::new(kind, key.as_str(), data, at)
 }
 
 #[async_trait]

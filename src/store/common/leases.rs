@@ -6,8 +6,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::json;
 use sqlx::{query, query_as};
 
+use super::books::{LeaseRow, give_back, list};
 use super::{This, Write};
 use crate::domain::money::{covers, lease_size};
 use crate::domain::{JournalId, KeyId, LeaseId, Month, OwnerId, Reason};
@@ -39,8 +41,6 @@ macro_rules! hold_leases {
     };
 }
 
-/// A lease that is held: its id, whose it is, whose credits are in it, its month, what is left.
-type LeaseRow = (i64, String, Option<String>, i64, i64);
 /// A key of a family: its id, what it may spend, what it has spent and what is held.
 type AccountRow = (String, Option<i64>, i64, i64);
 
@@ -60,10 +60,7 @@ impl Leases for This {
         let mut write = self.connections.begin().await?;
         let hold = query_as::<_, LeaseRow>(hold_leases!("id = $1"));
         if let Some(row) = write.all(hold.bind(lease.number())).await?.pop() {
-            let amount = amount.min(row.4);
-            free(&mut write, &row, amount).await?;
-            let shrink = query("UPDATE leases SET amount = amount - $2 WHERE id = $1");
-            write.run(shrink.bind(row.0).bind(amount)).await?;
+            give_back(&mut write, &row, amount.min(row.4)).await?;
         }
         write.commit().await
     }
@@ -87,7 +84,13 @@ impl Leases for This {
     }
 
     async fn spending(&self, keys: &[KeyId], month: Month) -> Result<Vec<(KeyId, Spending)>> {
-        let rows = self.connections.all(Self::spending_of(keys, i64::from(month.number()))).await?;
+        let ask = query_as::<_, (String, i64, i64)>(concat!(
+            "SELECT s.key_id, s.spent, s.held FROM spending s JOIN ",
+            rows!(key_id text),
+            " ON r.key_id = s.key_id WHERE s.month = $2"
+        ));
+        let keys = list(keys.iter().map(|key| json!({ "key_id": key })));
+        let rows = self.connections.all(ask.bind(keys).bind(i64::from(month.number()))).await?;
         let read = |(key, spent, held): (String, i64, i64)| {
             (KeyId::from_text(key), Spending { spent, held })
         };
@@ -167,24 +170,4 @@ async fn credits_left(write: &mut Write<'_>, owner: &str) -> Result<Option<i64>>
     ));
     let credits = write.all(credits.bind(owner)).await?.pop();
     Ok(credits.map(|(balance, held)| balance - held))
-}
-
-/// So much of a lease flows back.
-async fn free(write: &mut Write<'_>, lease: &LeaseRow, amount: i64) -> Result<()> {
-    let (_, key, owner, month, _) = lease;
-    let order = query_as::<_, AccountRow>(family!(concat!(
-        "SELECT s.key_id, f.monthly_budget, s.spent, s.held FROM spending s \
-         JOIN family f ON f.id = s.key_id WHERE s.month = $2 ORDER BY s.key_id",
-        held!("s")
-    )));
-    write.all(order.bind(key).bind(month)).await?;
-    let budgets = query(family!(
-        "UPDATE spending SET held = held - $3 WHERE month = $2 AND key_id IN (SELECT id FROM family)"
-    ));
-    write.run(budgets.bind(key).bind(month).bind(amount)).await?;
-    if let Some(owner) = owner {
-        let credits = query("UPDATE credits SET held = held - $2 WHERE owner_id = $1");
-        write.run(credits.bind(owner).bind(amount)).await?;
-    }
-    Ok(())
 }

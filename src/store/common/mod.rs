@@ -25,14 +25,14 @@ use serde_json::json;
 use sqlx::{QueryBuilder, query, query_as};
 
 use self::audit::{Entry, differences, record};
-use self::events::{about, emit};
+use self::events::emit;
 use self::family::check_alone;
 use self::write::{make_key, rotate, update_key};
 use super::connections::{Ask, Command, Write};
 use super::{Database, HOLD_KEY, HOLD_LIVE, MIGRATIONS, PREPARE, ROLL_HOURS, This};
 use crate::domain::{
-    Act, EventKind, Instance, InstanceId, Key, KeyId, KeyWithSecrets, LastUse, Owner, OwnerId,
-    PublicId, Secret, SeenInstance, Target,
+    Act, Event, EventKind, Instance, InstanceId, Key, KeyId, KeyWithSecrets, LastUse, Owner,
+    OwnerId, PublicId, Secret, SeenInstance,
 };
 use crate::store::feed::{ChangeRow, Kept, REVISION, changes};
 use crate::store::migrate::{SchemaStatus, VERSION, pending, status};
@@ -88,7 +88,7 @@ impl Store for This {
             return Err(StoreError::Conflict(taken));
         }
         let after = Some(json!({ "name": owner.name }));
-        let target = Target::Owner(&owner.id);
+        let target = owner.id.as_str();
         record(&mut write, act, Entry { after, ..Entry::plain("owner.create", target) }).await?;
         write.commit().await
     }
@@ -121,7 +121,7 @@ impl Store for This {
         let changed = write.run(update.bind(id.as_str()).bind(disabled)).await?;
         if changed > 0 {
             let action = if disabled { "owner.disable" } else { "owner.enable" };
-            record(&mut write, act, Entry::plain(action, Target::Owner(id))).await?;
+            record(&mut write, act, Entry::plain(action, id.as_str())).await?;
         }
         write.commit().await?;
         Ok(changed > 0)
@@ -164,7 +164,7 @@ impl Store for This {
         patch.apply(&mut key);
         write.run(update_key(&key)).await?;
         let (before, after) = differences(&before, &key);
-        let entry = Entry::plain("key.update", Target::Key(id));
+        let entry = Entry::plain("key.update", id.as_str());
         let entry = Entry { before: Some(before), after: Some(after), ..entry };
         record(&mut write, act, entry).await?;
         write.commit().await?;
@@ -177,7 +177,7 @@ impl Store for This {
         let changed = write.run(update.bind(id.as_str()).bind(disabled)).await?;
         if changed > 0 {
             let action = if disabled { "key.disable" } else { "key.enable" };
-            record(&mut write, act, Entry::plain(action, Target::Key(id))).await?;
+            record(&mut write, act, Entry::plain(action, id.as_str())).await?;
         }
         write.commit().await?;
         Ok(changed > 0)
@@ -198,11 +198,12 @@ impl Store for This {
         match rotation {
             Rotation::Done => {
                 let more = json!({ "secret_id": secret.id, "old_secret_expires_at": old_ends_at });
-                let entry = Entry::plain("key.rotate", Target::Key(id));
+                let entry = Entry::plain("key.rotate", id.as_str());
                 let entry = Entry { after: Some(more.clone()), ..entry };
                 record(&mut write, act, entry).await?;
                 let owner = write::owner_of(&mut write, id).await?;
-                emit(&mut write, &about(EventKind::KeyRotated, id, &owner, more, now)).await?;
+                emit(&mut write, &Event::of_key(EventKind::KeyRotated, id, &owner, more, now))
+                    .await?;
                 write.commit().await?;
             }
             Rotation::TwoLive | Rotation::NoKey => write.undo().await?,
@@ -228,11 +229,11 @@ impl Store for This {
         let revoked = write.all(update).await?;
         for (revoked, owner) in &revoked {
             let revoked = KeyId::from_text(revoked.as_str());
-            let entry = Entry::plain("key.revoke", Target::Key(&revoked));
+            let entry = Entry::plain("key.revoke", revoked.as_str());
             record(&mut write, act, Entry { reason, ..entry }).await?;
             let owner = OwnerId::from_text(owner.as_str());
             let more = json!({ "reason": reason });
-            let event = about(EventKind::KeyRevoked, &revoked, &owner, more, now);
+            let event = Event::of_key(EventKind::KeyRevoked, &revoked, &owner, more, now);
             emit(&mut write, &event).await?;
         }
         write.commit().await?;
@@ -255,7 +256,7 @@ impl Store for This {
         let changed = write.run(update).await?;
         if changed > 0 {
             let before = Some(json!({ "secret_id": secret }));
-            let entry = Entry::plain("key.revoke_secret", Target::Key(key));
+            let entry = Entry::plain("key.revoke_secret", key.as_str());
             record(&mut write, act, Entry { before, ..entry }).await?;
         }
         write.commit().await?;

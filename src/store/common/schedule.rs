@@ -8,7 +8,7 @@ use sqlx::{query, query_as};
 use super::audit::{Entry, record};
 use super::events::emit;
 use super::{This, Write};
-use crate::domain::{Act, KeyId, KeyWithSecrets, OwnerId, Target};
+use crate::domain::{Act, KeyId, KeyWithSecrets, OwnerId};
 use crate::store::rows::{self, KeyRow, select_keys};
 use crate::store::schedule::{HourlyUse, Judge, Look, Schedule, Telling};
 use crate::store::{Result, StoreError};
@@ -94,7 +94,7 @@ impl Schedule for This {
         );
         write.run(update.bind(id.as_str()).bind(days.map(i64::from)).bind(from)).await?;
         let said = |days: Option<u32>| Some(json!({ "rotation_interval_days": days }));
-        let entry = Entry::plain("key.schedule", Target::Key(id));
+        let entry = Entry::plain("key.schedule", id.as_str());
         let entry = Entry { before: said(before), after: said(days), ..entry };
         record(&mut write, act, entry).await?;
         write.commit().await?;

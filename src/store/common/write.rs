@@ -6,7 +6,7 @@ use sqlx::{query, query_as};
 use super::audit::{Entry, policy, record};
 use super::events::{created, emit};
 use super::{Command, HOLD_KEY, HOLD_LIVE, Write};
-use crate::domain::{Act, Key, KeyId, Millionths, OwnerId, Secret, Target};
+use crate::domain::{Act, Key, KeyId, Millionths, OwnerId, Secret};
 use crate::store::rows::{self, LiveRow, json, ms};
 use crate::store::{Result, Rotation, StoreError};
 
@@ -53,7 +53,7 @@ pub(super) async fn make_key(
     write.run(insert_key(key)).await?;
     insert_secret(write, &key.id, secret).await?;
     let after = Some(policy(key).into());
-    let entry = Entry::plain("key.create", Target::Key(&key.id));
+    let entry = Entry::plain("key.create", key.id.as_str());
     record(write, act, Entry { after, ..entry }).await?;
     emit(write, &created(key)).await
 }

@@ -131,13 +131,6 @@ impl PostgresStore {
         query_as("SELECT id FROM secrets WHERE key_id = ANY($1)").bind(keys)
     }
 
-    /// Asks what these keys have spent in a month, and what is held.
-    fn spending_of(keys: &[KeyId], month: i64) -> Ask<'_, (String, i64, i64)> {
-        let keys: Vec<&str> = keys.iter().map(KeyId::as_str).collect();
-        let ask = "SELECT key_id, spent, held FROM spending WHERE key_id = ANY($1) AND month = $2";
-        query_as(ask).bind(keys).bind(month)
-    }
-
     /// One long text, with commas between: a million rows cost ten times as much to take apart.
     async fn joined_public_ids(&self) -> Result<Option<String>> {
         let ask = query_as::<_, (Option<String>,)>("SELECT string_agg(id, ',') FROM secrets");

@@ -134,13 +134,6 @@ impl SqliteStore {
         query_as(ask).bind(json(&keys))
     }
 
-    /// Asks what these keys have spent in a month, and what is held.
-    fn spending_of(keys: &[KeyId], month: i64) -> Ask<'_, (String, i64, i64)> {
-        let ask = "SELECT key_id, spent, held FROM spending \
-             WHERE key_id IN (SELECT value FROM json_each($1)) AND month = $2";
-        query_as(ask).bind(json(&keys)).bind(month)
-    }
-
     /// One long text, with commas between: handing a million rows from SQLite's thread to ours
     /// takes seconds.
     async fn joined_public_ids(&self) -> Result<Option<String>> {

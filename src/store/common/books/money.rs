@@ -12,8 +12,8 @@ use super::lines::{self, Lines};
 use super::{list, thresholds};
 use crate::store::Result;
 
-/// A lease, held.
-pub(super) type LeaseRow = (i64, String, Option<String>, i64, i64);
+/// A lease that is held: its id, whose it is, whose credits are in it, its month, what is left.
+pub(in super::super) type LeaseRow = (i64, String, Option<String>, i64, i64);
 
 /// What a change does to what is held and spent of keys and credits.
 #[derive(Default)]
@@ -87,6 +87,21 @@ pub(super) async fn release(write: &mut Write<'_>, leases: &[LeaseRow]) -> Resul
     let delete =
         query(concat!("DELETE FROM leases WHERE id IN (SELECT r.id FROM ", rows!(id bigint), ")"));
     write.run(delete.bind(list(leases.iter().map(|lease| json!({ "id": lease.0 }))))).await?;
+    apply_to_keys(write, &change).await?;
+    apply_to_credits(write, &change).await.map(drop)
+}
+
+/// A part of a held lease flows back.
+pub(in super::super) async fn give_back(
+    write: &mut Write<'_>,
+    lease: &LeaseRow,
+    amount: i64,
+) -> Result<()> {
+    let lines = lines::read(write, std::iter::once(lease.1.as_str())).await?;
+    let mut change = Change::default();
+    change.release(lease, amount, &lines);
+    let shrink = query("UPDATE leases SET amount = amount - $2 WHERE id = $1");
+    write.run(shrink.bind(lease.0).bind(amount)).await?;
     apply_to_keys(write, &change).await?;
     apply_to_credits(write, &change).await.map(drop)
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use sqlx::{query, query_as};
 
 use super::super::Write;
-use super::super::events::{about, emit};
+use super::super::events::emit;
 use super::lines::Lines;
 use super::list;
 use super::money::SpendingRow;
@@ -39,7 +39,7 @@ pub(super) async fn of_budgets(
                 "monthly_budget": Millionths::new(budget),
                 "spent": Millionths::new(*spent),
             });
-            let event = about(EventKind::BudgetThreshold, &key, &owner, more, now);
+            let event = Event::of_key(EventKind::BudgetThreshold, &key, &owner, more, now);
             emit(write, &event).await?;
         }
     }
