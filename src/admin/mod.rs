@@ -1,36 +1,37 @@
-//! The admin listener: health, readiness, metrics.
+//! The admin listener: health, readiness, metrics, the admin API and the dashboard.
 //!
-//! It belongs to the control plane and knows the data plane only by what it is told of it: the
-//! [`Metrics`], and a [`Readiness`] that the wiring implements. Whatever goes wrong answers in the
-//! one documented shape, an [`ApiError`].
+//! It belongs to the control plane. What only the running process knows it asks of a [`Live`], which
+//! the wiring implements; all else it reads from the store, and changes through the same
+//! [`crate::auth::mint::Mint`] as the commands. Whatever goes wrong answers a program in the one
+//! documented shape, an [`ApiError`].
 
+pub mod access;
+mod api;
+mod dashboard;
 mod error;
+mod headers;
 mod health;
+mod live;
 mod server;
-
-use std::sync::Arc;
+mod state;
+#[cfg(test)]
+mod tests;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
+use axum::middleware::map_response;
 use axum::response::IntoResponse;
 use axum::routing::get;
 
 use crate::domain::Reason;
-use crate::telemetry::metrics::{self, Metrics};
+use crate::telemetry::metrics;
 
+pub use access::Door;
 pub use error::ApiError;
-pub use health::{Readiness, ReadyReport};
+pub use live::{Live, NotReloaded, ReadyReport, RefusalFilter};
 pub use server::serve;
-
-/// What the endpoints answer from.
-#[derive(Clone)]
-pub struct AdminState {
-    /// The process's metrics.
-    pub metrics: Arc<Metrics>,
-    /// Who knows whether the gateway is ready.
-    pub readiness: Arc<dyn Readiness>,
-}
+pub use state::AdminState;
 
 /// Every endpoint of the admin listener.
 pub fn router(state: AdminState) -> Router {
@@ -38,14 +39,14 @@ pub fn router(state: AdminState) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(exposition))
+        .merge(api::router())
+        .merge(dashboard::router())
         .fallback(async || ApiError::from(Reason::RouteNotFound))
         .method_not_allowed_fallback(async || ApiError::from(Reason::MethodNotAllowed))
+        .layer(map_response(headers::protect))
         .with_state(state)
 }
 
 async fn exposition(State(state): State<AdminState>) -> impl IntoResponse {
     ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], state.metrics.encode())
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,11 +1,12 @@
 //! Serving the admin listener: HTTP/1.1, bounded in connections and in how long a head may take.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -14,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::access::Peer;
 use super::{AdminState, router};
 
 /// Connections at once; the next ones wait in the kernel's queue.
@@ -37,8 +39,9 @@ pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Futu
     loop {
         tokio::select! {
             _ = &mut shutdown => break,
-            (stream, place) = accept(&listener, &places) => {
-                connections.spawn(serve_connection(stream, router.clone(), place, stopped.clone()));
+            ((stream, peer), place) = accept(&listener, &places) => {
+                let router = router.clone().layer(Extension(Peer(peer)));
+                connections.spawn(serve_connection(stream, router, place, stopped.clone()));
             }
             // Those that have ended are let go of.
             Some(_) = connections.join_next() => {}
@@ -54,11 +57,11 @@ pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Futu
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
+) -> ((TcpStream, SocketAddr), OwnedSemaphorePermit) {
     let place = Arc::clone(places).acquire_owned().await.expect("nobody closes the semaphore");
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
+            Ok(accepted) => return (accepted, place),
             Err(error) => {
                 tracing::warn!(%error, "an admin connection could not be accepted");
                 sleep(ACCEPT_PAUSE).await;

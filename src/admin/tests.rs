@@ -1,6 +1,8 @@
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -8,12 +10,49 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::config::{Environment, LoadedConfig, parse};
+use crate::domain::{Clock, InstanceId, KeyId, LimitStanding, RefusedRequest, TrafficSample};
+use crate::proxy::plan::Plan;
+use crate::store::SqliteStore;
+use crate::telemetry::metrics::Metrics;
 
 struct Stand(Mutex<ReadyReport>);
 
-impl Readiness for Stand {
+/// Of a gateway that is not asked for anything else.
+#[async_trait]
+impl Live for Stand {
     fn ready(&self) -> ReadyReport {
         *self.0.lock().unwrap()
+    }
+
+    fn config(&self) -> Arc<LoadedConfig> {
+        let loaded = parse("", Path::new("k.toml"), &Environment::default());
+        Arc::new(loaded.expect("an empty file is a configuration"))
+    }
+
+    fn plan(&self) -> Arc<Plan> {
+        let config = Arc::new(self.config().config.clone());
+        Arc::new(Plan::new(config, 1).expect("it can be put in force"))
+    }
+
+    fn instance(&self) -> InstanceId {
+        InstanceId::from_text("inst_1")
+    }
+
+    fn limits(&self, _: &KeyId) -> Option<Vec<LimitStanding>> {
+        None
+    }
+
+    fn refusals(&self, _: &RefusalFilter, _: usize) -> Vec<RefusedRequest> {
+        Vec::new()
+    }
+
+    fn traffic(&self) -> Vec<TrafficSample> {
+        Vec::new()
+    }
+
+    async fn reload(&self) -> Result<(), NotReloaded> {
+        Ok(())
     }
 }
 
@@ -23,6 +62,7 @@ struct TestAdmin {
     metrics: Arc<Metrics>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
+    _folder: tempfile::TempDir,
 }
 
 impl TestAdmin {
@@ -33,11 +73,18 @@ impl TestAdmin {
             ReadyReport { store_up: true, cache_usable: true, redis_up: None, draining: false };
         let stand = Arc::new(Stand(Mutex::new(report)));
         let metrics = Metrics::new(1, "1.2.3");
-        let readiness: Arc<dyn Readiness> = Arc::<Stand>::clone(&stand);
-        let state = AdminState { metrics: Arc::clone(&metrics), readiness };
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("k.db")).await.unwrap();
+        let state = AdminState {
+            metrics: Arc::clone(&metrics),
+            live: Arc::<Stand>::clone(&stand),
+            store: Arc::new(store),
+            clock: Clock::system(),
+            door: Arc::new(Door::new(Arc::clone(&metrics)).unwrap()),
+        };
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(serve(listener, state, stopped));
-        Self { address, stand, metrics, stop, served }
+        Self { address, stand, metrics, stop, served, _folder: folder }
     }
 
     fn stands(&self, store_up: bool, cache_usable: bool, draining: bool) {

@@ -28,7 +28,7 @@ pub(crate) struct Health {
 /// Asks `/readyz` of the admin listener.
 pub(crate) async fn run(health: Health, globals: &Globals) -> Result {
     let loaded = session::load(globals)?;
-    let address = reachable(loaded.config.admin_listen);
+    let address = reachable(loaded.config.admin.listen);
     let asked = timeout(health.timeout, ask(address)).await;
     let status = match asked {
         Ok(Ok(status)) => status,

@@ -4,6 +4,7 @@
 //! asks the parts that know, and prints: results on stdout, talk on stderr. A secret is printed
 //! once, alone on stdout, and is never taken as an argument.
 
+mod admin_token;
 mod agent;
 mod audit;
 mod config;
@@ -91,6 +92,9 @@ enum Command {
     /// What owners have paid in advance
     #[command(subcommand)]
     Credits(credits::Credits),
+    /// Credentials for the admin API and the dashboard
+    #[command(subcommand)]
+    AdminToken(admin_token::AdminToken),
     /// Who changed what, when, from where
     Audit(audit::Audit),
     /// What was used, and what it cost
@@ -135,6 +139,7 @@ fn dispatch(command: Command, globals: &Globals) -> Result {
         Command::Key(key) => on_this_thread(key::run(key, globals)),
         Command::Agent(agent) => on_this_thread(agent::run(agent, globals)),
         Command::Credits(credits) => on_this_thread(credits::run(credits, globals)),
+        Command::AdminToken(token) => on_this_thread(admin_token::run(token, globals)),
         Command::Audit(audit) => on_this_thread(audit::run(audit, globals)),
         Command::Usage(usage) => on_this_thread(usage::run(usage, globals)),
         Command::Webhook(webhook) => on_this_thread(webhook::run(webhook, globals)),

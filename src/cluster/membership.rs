@@ -16,6 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// This instance's place among the running ones. When it is dropped, the instance leaves too.
 pub struct Membership {
+    id: InstanceId,
     config_hash: watch::Sender<String>,
     stop: watch::Sender<bool>,
     stage: watch::Receiver<Stage>,
@@ -50,13 +51,19 @@ impl Membership {
             revision: 0,
             config_hash: config_hash.clone(),
         };
+        let id = me.id.clone();
         let (config_hash, configured) = watch::channel(config_hash);
         let (stop, stopped) = watch::channel(false);
         let (stages, stage) = watch::channel(Stage::Joining);
         let (counts, running) = watch::channel(1);
         let reporter = Reporter::new(store, me, applied, configured, counts);
         tokio::spawn(reporter.run(stopped, stages));
-        Self { config_hash, stop, stage, running }
+        Self { id, config_hash, stop, stage, running }
+    }
+
+    /// Which instance this one is.
+    pub fn id(&self) -> InstanceId {
+        self.id.clone()
     }
 
     /// Waits until the store knows of this instance or could not be told. Whoever serves only from

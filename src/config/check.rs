@@ -22,7 +22,7 @@ use super::files;
 use super::problem::{Complaints, suggestion};
 use super::tree::{Node, Table, Value, Word};
 use super::types::{
-    AccessLog, Cache, CacheKeySource, Config, ErrorOverride, Limits, LogOutput, SelfService,
+    AccessLog, Admin, Cache, CacheKeySource, Config, ErrorOverride, Limits, LogOutput, SelfService,
     Server, StoreLocation, Usage,
 };
 use crate::domain::scope::{ScopeEntry, check_grant, check_name};
@@ -37,7 +37,7 @@ pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
     let upstreams = upstreams::check(root.table("upstreams"), &identity_prefix, complaints);
     Config {
         server: server(root.table("server"), complaints),
-        admin_listen: root.table("admin").address("listen"),
+        admin: admin(root.table("admin"), complaints),
         store: store(root.table("store"), complaints),
         usage: usage(root.table("usage"), complaints),
         cache: cache(root.table("cache")),
@@ -56,6 +56,21 @@ pub(super) fn check(root: &Table, complaints: &mut Complaints<'_>) -> Config {
         upstreams,
         identity_prefix,
     }
+}
+
+fn admin(admin: &Table, complaints: &mut Complaints<'_>) -> Admin {
+    let (listen, tls) = (admin.address("listen"), files::server_tls(admin));
+    if !listen.ip().to_canonical().is_loopback() && tls.is_none() && !admin.bool("allow_plain_http")
+    {
+        complaints.problem_with_hint(
+            admin.place_of("listen"),
+            format!("admin tokens would come to {listen} in clear from other machines"),
+            "set `admin.tls`, listen on 127.0.0.1, or say `admin.allow_plain_http = true` where \
+             nobody else can listen in"
+                .to_owned(),
+        );
+    }
+    Admin { listen, tls, keep_refusals: admin.count("keep_refusals") as usize }
 }
 
 fn server(server: &Table, complaints: &mut Complaints<'_>) -> Server {

@@ -34,12 +34,18 @@ impl NamedFiles {
             tables.filter_map(|(_, _, node)| Some(node.table()?.table("tls")))
         };
         let at = |table: &Table, name: &str| place(text, table.place_of(name));
+        let admin = root.table("admin").table("tls");
         let certificates = certificate_tables(server)
+            .chain(certificate_tables(admin))
             .chain(upstreams().filter(|tls| is_given(tls, "cert")))
             .map(|table| (certificate(table), at(table, "cert"), at(table, "key")));
         let webhooks = root.table("webhooks");
-        let others =
-            [(server, "client_ca"), (root.table("cluster"), "redis_ca"), (webhooks, "ca_file")];
+        let others = [
+            (server, "client_ca"),
+            (admin, "client_ca"),
+            (root.table("cluster"), "redis_ca"),
+            (webhooks, "ca_file"),
+        ];
         let authorities = upstreams().map(|tls| (tls, "ca")).chain(others);
         let named =
             |(tls, name): (&Table, &str)| Some((PathBuf::from(filled(tls, name)?), at(tls, name)));
@@ -81,7 +87,7 @@ fn problem(file: &Path, (line, column): Place, message: String) -> Problem {
     Problem { file: file.to_owned(), line, column, message, hint: None }
 }
 
-/// `server.tls`, where there is one.
+/// The table's `tls`, where there is one.
 pub(super) fn server_tls(server: &Table) -> Option<ServerFiles> {
     server.node("tls")?;
     let tls = server.table("tls");

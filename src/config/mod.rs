@@ -34,7 +34,7 @@ pub use environment::Environment;
 pub use overrides::{DATABASE_URL, KEYGATE_CACHE_KEY, RATE_LIMIT_PER_HOUR, RATE_LIMIT_PER_MIN};
 pub use problem::Problem;
 pub use types::{
-    AccessLog, Cache, CacheKeySource, Config, Endpoint, ErrorOverride, Health, Keys, Limits,
+    AccessLog, Admin, Cache, CacheKeySource, Config, Endpoint, ErrorOverride, Health, Keys, Limits,
     LogOutput, Origins, RedisLocation, RedisNode, RedisPlace, Requirement, Route, SelfService,
     Server, StoreLocation, Target, Upstream, Usage, Webhooks,
 };

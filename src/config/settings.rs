@@ -188,12 +188,47 @@ const CERTIFICATE: &[Setting] = &[
     Setting::required("key", One(Text), "Its private key, a PEM file, not encrypted."),
 ];
 
-const ADMIN: &[Setting] = &[Setting::default(
-    "listen",
-    One(Address),
-    r#""127.0.0.1:8081""#,
-    "Address of health, metrics, admin API and dashboard. Keep it away from clients.",
-)];
+const ADMIN: &[Setting] = &[
+    Setting::default(
+        "listen",
+        One(Address),
+        r#""127.0.0.1:8081""#,
+        "Address of health, metrics, admin API and dashboard. Keep it away from clients.",
+    ),
+    Setting::optional(
+        "tls",
+        Table(ADMIN_TLS),
+        "TLS towards operators; reloaded when the files change. Needed where `admin.listen` is \
+         anything but a loopback address.",
+    ),
+    Setting::default(
+        "allow_plain_http",
+        One(Bool),
+        "false",
+        "Whether admin tokens may come in clear from other machines: `admin.listen` may then be any \
+         address without `admin.tls`. Only where nobody else can listen in, such as behind a proxy \
+         that ends TLS on the same machine.",
+    ),
+    Setting::default(
+        "keep_refusals",
+        One(Integer { least: 0, most: 100_000 }),
+        "1000",
+        "How many of the last refusals each instance holds in memory, to be explained by their \
+         request ids.",
+    ),
+];
+
+const ADMIN_TLS: &[Setting] = &[
+    Setting::required("cert", One(Text), "Certificate and its chain, a PEM file."),
+    Setting::required("key", One(Text), "Its private key, a PEM file, not encrypted."),
+    Setting::default(
+        "client_ca",
+        One(Text),
+        r#""""#,
+        "Authorities of client certificates, a PEM file. Where it is given, every browser and \
+         program needs a certificate of theirs beside its token.",
+    ),
+];
 
 const STORE: &[Setting] = &[Setting::default(
     "url",

@@ -20,8 +20,8 @@ use crate::tls::{ClientSettings, ServerFiles};
 pub struct Config {
     /// `[server]`: the data plane.
     pub server: Server,
-    /// `admin.listen`: health, metrics, admin API.
-    pub admin_listen: SocketAddr,
+    /// `[admin]`: health, metrics, admin API, dashboard.
+    pub admin: Admin,
     /// `[store]`.
     pub store: StoreLocation,
     /// `[usage]`: the journal and the books.
@@ -56,6 +56,17 @@ pub struct Config {
     pub rotation_claim: Option<String>,
     /// `alerts.unusual_usage`: whether unusual use of a key is told of.
     pub unusual_usage: bool,
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admin {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Its certificate; `None`: plain HTTP.
+    pub tls: Option<ServerFiles>,
+    /// How many refusals each instance holds to explain them.
+    pub keep_refusals: usize,
 }
 
 /// `[server]`.

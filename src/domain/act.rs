@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::id::KeyId;
+use super::id::{AdminTokenId, KeyId};
 
 /// One change by somebody.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,8 @@ pub struct Act {
     pub at: Timestamp,
 }
 
-/// Somebody who may change something. As text: `keygate`, `command:USER`, `key:ID`.
+/// Somebody who may change something. As text: `keygate`, `setup`,
+/// `command:USER`, `key:ID`, `token:ID`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// keygate itself, by a schedule.
@@ -28,6 +29,10 @@ pub enum Actor {
     Command(Arc<str>),
     /// A key, through the self-service API.
     Key(KeyId),
+    /// An admin token, through the admin API or the dashboard.
+    Token(AdminTokenId),
+    /// Who had the one-time address that `serve` prints while there is no admin token.
+    Setup,
 }
 
 impl Act {
@@ -43,6 +48,8 @@ impl fmt::Display for Actor {
             Self::Keygate => f.write_str("keygate"),
             Self::Command(user) => write!(f, "command:{user}"),
             Self::Key(id) => write!(f, "key:{id}"),
+            Self::Token(id) => write!(f, "token:{id}"),
+            Self::Setup => f.write_str("setup"),
         }
     }
 }

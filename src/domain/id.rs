@@ -99,6 +99,17 @@ record_id! {
     JournalId, "jrn_"
 }
 
+record_id! {
+    /// Names an admin token: `adm_` and 26 characters of base32.
+    AdminTokenId, "adm_"
+}
+
+record_id! {
+    /// Names a session of the dashboard: `ses_` and 26 characters of base32. Not what the browser
+    /// shows to be let in, which nobody but the browser keeps.
+    SessionId, "ses_"
+}
+
 fn base32(mut value: u128) -> String {
     let mut text = [0u8; 26];
     for place in text.iter_mut().rev() {

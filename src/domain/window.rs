@@ -3,7 +3,9 @@
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
@@ -87,6 +89,19 @@ impl Serialize for Limit {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
+}
+
+/// How one limit of a key stands, by the very counters that decide.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LimitStanding {
+    /// The limit.
+    pub limit: Limit,
+    /// The route whose own limit it is; `None`: it holds for all that the key does.
+    pub route: Option<Arc<str>>,
+    /// How many more requests would pass now.
+    pub remaining: u32,
+    /// When the window is whole again.
+    pub reset_at: Timestamp,
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ impl Bound {
         let bound = Self {
             serve: listen.map(|address| bind(address, workers)).collect::<Result<_, _>>()?,
             redirect: config.server.redirect_http.map(|to| bind(&to, workers)).transpose()?,
-            admin: bind(&config.admin_listen, 1)?,
+            admin: bind(&config.admin.listen, 1)?,
         };
         inherited.must_be_used_up()?;
         Ok(bound)

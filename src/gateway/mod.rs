@@ -5,6 +5,7 @@
 
 mod handover;
 mod listeners;
+mod live;
 mod others;
 mod reload;
 mod systemd;
@@ -29,7 +30,7 @@ use self::handover::Shares;
 use self::listeners::{Bound, Listeners};
 use self::reload::Reloader;
 use self::systemd::Inherited;
-use crate::admin::{self, AdminState, Readiness, ReadyReport};
+use crate::admin::{self, AdminState, Door, Live};
 use crate::auth::Authenticator;
 use crate::auth::flush::{flush, keep_flushing};
 use crate::auth::pool::Argon2Pool;
@@ -142,6 +143,7 @@ impl Gateway {
             shared: Arc::clone(&shared),
             store: Arc::clone(&store),
             membership,
+            loaded: ArcSwap::from_pointee(loaded.clone()),
             draining: AtomicBool::new(false),
         });
         let mut background =
@@ -159,7 +161,13 @@ impl Gateway {
         let (orders, order) = watch::channel(Order::Serve);
         let Listeners { workers, admin, shares } = bound.listen()?;
         let workers = start_workers(&shared, workers, &order)?;
-        let state = AdminState { metrics, readiness: Arc::clone(&control) as Arc<dyn Readiness> };
+        let state = AdminState {
+            door: Arc::new(Door::new(Arc::clone(&metrics))?),
+            metrics,
+            live: Arc::clone(&control) as Arc<dyn Live>,
+            store,
+            clock: control.shared.auth.sync.clock.clone(),
+        };
         let admin = Admin::start(state, admin)?;
         let watch = Watch::new(&loaded, environment);
         let mut probers = Probers::default();
@@ -258,25 +266,9 @@ struct Control {
     store: Arc<dyn Store>,
     membership: Membership,
     webhooks: Arc<Webhooks>,
+    /// The configuration in force.
+    loaded: ArcSwap<LoadedConfig>,
     draining: AtomicBool,
-}
-
-impl Readiness for Control {
-    fn ready(&self) -> ReadyReport {
-        let Shared { auth, plan, .. } = &*self.shared;
-        let stale_ms = plan.load().config.cache.stale_if_down.as_millis() as u64;
-        let state = auth.sync.state();
-        let still_good = match state {
-            StoreState::Live | StoreState::Checking => true,
-            StoreState::Away { since_ms } => auth.sync.monotonic_ms() - since_ms <= stale_ms,
-        };
-        ReadyReport {
-            store_up: state == StoreState::Live,
-            cache_usable: still_good && !auth.sync.table.is_empty(),
-            redis_up: self.shared.limits.as_ref().map(SharedLimits::is_up),
-            draining: self.draining.load(Ordering::Acquire),
-        }
-    }
 }
 
 /// The admin listener, while it is there.

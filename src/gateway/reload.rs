@@ -97,6 +97,7 @@ impl Reloader {
         shared.auth.sync.policy.store(Arc::new(plan.policy.clone()));
         self.probers.follow(&plan);
         shared.plan.store(Arc::new(plan));
+        self.control.loaded.store(Arc::new(loaded.clone()));
         shared.generation.store(generation, Ordering::Release);
         self.control.membership.set_config_hash(loaded.hash());
         if let Err(error) = shared.access_log.reopen(&loaded.config.access_log) {
@@ -131,7 +132,7 @@ fn needs_restart(running: &Config, new: &Config) -> Vec<&'static str> {
         ("server.listen", running.server.listen != new.server.listen),
         ("server.redirect_http", running.server.redirect_http != new.server.redirect_http),
         ("server.workers", running.server.workers != new.server.workers),
-        ("admin.listen", running.admin_listen != new.admin_listen),
+        ("admin.listen", running.admin.listen != new.admin.listen),
         ("store.url", running.store != new.store),
         ("usage.journal", running.usage.journal != new.usage.journal),
         ("cluster.redis", running.redis != new.redis),

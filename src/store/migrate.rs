@@ -70,10 +70,10 @@ macro_rules! migrations {
 
 /// SQLite's, in their order.
 pub(super) const SQLITE: &[Migration] = migrations!("sqlite", 1 "0001_owners_keys_secrets", 2 "0002_instances_cache_macs",
-    3 "0003_money_usage_events_audit");
+    3 "0003_money_usage_events_audit", 4 "0004_admin_tokens");
 /// Postgres's, in their order.
 pub(super) const POSTGRES: &[Migration] = migrations!("postgres", 1 "0001_owners_keys_secrets", 2 "0002_instances_cache_macs",
-    3 "0003_money_usage_events_audit");
+    3 "0003_money_usage_events_audit", 4 "0004_admin_tokens");
 
 /// The newest migration in this binary.
 pub(super) const NEEDED: i64 = SQLITE[SQLITE.len() - 1].version;

@@ -5,6 +5,7 @@
 //! stores do alike stands once, in `common/`, which each takes in as a child; their own files have
 //! what differs. Every statement is run on both by the one suite in `tests/it/store/`.
 
+pub mod admin;
 pub mod audit;
 pub mod books;
 pub mod credits;
@@ -37,6 +38,7 @@ use crate::domain::{
     LastUse, Limit, Millionths, Owner, OwnerId, PublicId, Secret, SeenInstance,
 };
 
+pub use admin::AdminAccess;
 pub use audit::{AuditFilter, AuditLog};
 pub use books::{Batch, Booking, Books, UsageBy, UsageFilter, UsageRow};
 pub use credits::{CreditBooks, CreditPolicy, Credits, Recharge};
@@ -223,7 +225,8 @@ pub struct ConfirmedMac {
 /// what is to be told of it in the outbox, in one transaction with it.
 #[async_trait]
 pub trait Store:
-    AuditLog
+    AdminAccess
+    + AuditLog
     + Books
     + CreditBooks
     + Deliveries

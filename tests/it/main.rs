@@ -2,6 +2,7 @@
 //! the real stores.
 #![cfg(test)]
 
+mod admin;
 mod changes;
 mod children;
 mod cli;

@@ -274,7 +274,7 @@ mod tests {
             let plan = Plan { listen, upstream: "http://127.0.0.1:1".to_owned(), echoes };
             let file = place.write_config(&plan).unwrap();
             let loaded = crate::config::load(&file, &Variables::default()).unwrap();
-            assert_eq!(loaded.config.admin_listen.port(), 8081);
+            assert_eq!(loaded.config.admin.listen.port(), 8081);
             assert_eq!(loaded.warnings, []);
         }
     }

@@ -4,6 +4,7 @@
 //! other, with its connections and with what it does its own way. Code generic over sqlx's databases
 //! would have to bound the encoding of every type it binds, in every function.
 
+mod admin;
 mod audit;
 mod books;
 mod credits;

@@ -133,6 +133,11 @@ impl TestGateway {
         Curl::new(self.data, path)
     }
 
+    /// Where the admin listener is.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// A call of curl to a path of the admin listener.
     pub(crate) fn admin(&self, path: &str) -> Answer {
         Curl::new(self.admin, path).send()

@@ -3,6 +3,7 @@
 //! The one rule: whatever a gateway or a command says is searched for every secret that the run
 //! has minted ([`leaks`]), so that each test is also a test of silence.
 
+pub(crate) mod admin;
 pub(crate) mod bulk;
 pub(crate) mod curl;
 pub(crate) mod database;

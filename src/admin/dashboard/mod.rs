@@ -1,0 +1,31 @@
+//! The dashboard: pages made by the server, for people.
+//!
+//! Every page is whole at its address and works without a script; where scripts run, htmx replaces
+//! the part that an answer has anew. A page that shows something takes a [`SignedIn`], a form that
+//! changes something an [`Editor`], and both change nothing but by the ways that the admin API has too.
+//! Templates escape whatever they are given.
+
+mod assets;
+mod editor;
+mod frame;
+mod login;
+mod overview;
+
+use axum::Router;
+use axum::middleware::from_fn;
+use axum::routing::{get, post};
+
+use super::AdminState;
+
+pub(super) use editor::Editor;
+pub(super) use frame::{Frame, PageError, Section, page};
+
+/// Every page.
+pub(super) fn router() -> Router<AdminState> {
+    Router::new()
+        .route("/", get(overview::show))
+        .route("/login", get(login::show).post(login::sign_in))
+        .route("/logout", post(login::sign_out))
+        .layer(from_fn(editor::same_origin))
+        .route("/assets/{file}", get(assets::serve))
+}

@@ -1,0 +1,66 @@
+//! What the endpoints and the dashboard's pages answer from.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::access::{Caller, Door};
+use super::error::ApiError;
+use super::live::Live;
+use crate::auth::mint::{Asker, Mint};
+use crate::auth::view::KeyView;
+use crate::config::LoadedConfig;
+use crate::domain::{Act, Clock, KeyId, KeyWithSecrets, Month};
+use crate::store::Store;
+use crate::telemetry::metrics::Metrics;
+
+/// What the endpoints answer from.
+#[derive(Clone)]
+pub struct AdminState {
+    /// The process's metrics.
+    pub metrics: Arc<Metrics>,
+    /// The running gateway.
+    pub live: Arc<dyn Live>,
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// What now is.
+    pub clock: Clock,
+    /// Who may come in.
+    pub door: Arc<Door>,
+}
+
+impl AdminState {
+    /// The time now.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The configuration in force.
+    pub(super) fn loaded(&self) -> Arc<LoadedConfig> {
+        self.live.config()
+    }
+
+    /// What makes and changes keys, in the name of who asked, under that configuration.
+    pub(super) fn mint<'a>(&'a self, loaded: &'a LoadedConfig, asker: &'a Asker) -> Mint<'a> {
+        Mint { store: &*self.store, config: &loaded.config, clock: &self.clock, asker }
+    }
+
+    /// A change by who asked, now.
+    pub(super) fn act(&self, caller: &Caller) -> Act {
+        let Asker { actor, address } = caller.asker();
+        Act { actor, address, at: self.now() }
+    }
+
+    /// Keys as programs are shown them, in their order, with what they have spent this month.
+    pub(super) async fn views<'a>(
+        &self,
+        keys: &'a [KeyWithSecrets],
+        loaded: &LoadedConfig,
+    ) -> Result<Vec<KeyView<'a>>, ApiError> {
+        let (now, policy) = (self.now(), &loaded.config.keys);
+        let ids: Vec<KeyId> = keys.iter().map(|key| key.key.id.clone()).collect();
+        let spent = self.store.spent(&ids, Month::of(now)).await?;
+        let spent = |key: &KeyWithSecrets| spent.get(&key.key.id).copied().unwrap_or_default();
+        Ok(keys.iter().map(|key| KeyView::new(key, policy, spent(key), now)).collect())
+    }
+}

@@ -1,0 +1,62 @@
+//! What the running gateway says of itself to the admin plane.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+
+use super::Control;
+use crate::admin::{Live, NotReloaded, ReadyReport, RefusalFilter};
+use crate::auth::sync::StoreState;
+use crate::config::LoadedConfig;
+use crate::domain::{InstanceId, KeyId, LimitStanding, RefusedRequest, TrafficSample};
+use crate::limit::SharedLimits;
+use crate::proxy::plan::Plan;
+use crate::proxy::worker::Shared;
+
+#[async_trait]
+impl Live for Control {
+    fn ready(&self) -> ReadyReport {
+        let Shared { auth, plan, .. } = &*self.shared;
+        let stale_ms = plan.load().config.cache.stale_if_down.as_millis() as u64;
+        let state = auth.sync.state();
+        let still_good = match state {
+            StoreState::Live | StoreState::Checking => true,
+            StoreState::Away { since_ms } => auth.sync.monotonic_ms() - since_ms <= stale_ms,
+        };
+        ReadyReport {
+            store_up: state == StoreState::Live,
+            cache_usable: still_good && !auth.sync.table.is_empty(),
+            redis_up: self.shared.limits.as_ref().map(SharedLimits::is_up),
+            draining: self.draining.load(Ordering::Acquire),
+        }
+    }
+
+    fn config(&self) -> Arc<LoadedConfig> {
+        self.loaded.load_full()
+    }
+
+    fn plan(&self) -> Arc<Plan> {
+        self.shared.plan.load_full()
+    }
+
+    fn instance(&self) -> InstanceId {
+        self.membership.id()
+    }
+
+    fn limits(&self, _key: &KeyId) -> Option<Vec<LimitStanding>> {
+        None
+    }
+
+    fn refusals(&self, _filter: &RefusalFilter, _most: usize) -> Vec<RefusedRequest> {
+        Vec::new()
+    }
+
+    fn traffic(&self) -> Vec<TrafficSample> {
+        Vec::new()
+    }
+
+    async fn reload(&self) -> Result<(), NotReloaded> {
+        Err(NotReloaded::Other("send SIGHUP".to_owned()))
+    }
+}

@@ -1,0 +1,3 @@
+//! The admin plane: its API, its dashboard, who may come in.
+
+mod access;

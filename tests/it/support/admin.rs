@@ -1,0 +1,68 @@
+//! The admin API, called as programs call it.
+
+use serde_json::Value;
+
+use super::curl::{Answer, Curl};
+use super::{TestGateway, leaks};
+
+/// An admin token.
+pub(crate) struct AdminToken(String);
+
+impl AdminToken {
+    /// The token itself.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TestGateway {
+    /// Mints an admin token with the flags of `admin-token create`, in another process.
+    pub(crate) fn admin_token(&self, flags: &str) -> AdminToken {
+        let command = format!("admin-token create --quiet {flags}");
+        let args: Vec<&str> = command.split_whitespace().collect();
+        let token = self.installation().run(&args).trim().to_owned();
+        leaks::note(&token);
+        AdminToken(token)
+    }
+
+    /// A call of curl to a path of the admin listener, with that token.
+    pub(crate) fn as_admin(&self, token: &AdminToken, path: &str) -> Curl {
+        let field = format!("Authorization: Bearer {}", token.text());
+        Curl::new(self.admin_address(), path).header(&field)
+    }
+
+    /// The JSON that a path of the admin API answers a GET with.
+    #[track_caller]
+    pub(crate) fn seen(&self, token: &AdminToken, path: &str) -> Value {
+        let answer = self.as_admin(token, path).send();
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.json()
+    }
+
+    /// Sends JSON to a path of the admin API.
+    pub(crate) fn sent(
+        &self,
+        token: &AdminToken,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Answer {
+        self.as_admin(token, path)
+            .method(method)
+            .header("Content-Type: application/json")
+            .body(&body.to_string())
+            .send()
+    }
+}
+
+impl Answer {
+    /// Fails unless it is an error of the admin API with that status and code.
+    #[track_caller]
+    pub(crate) fn is_error(&self, status: u16, code: &str) -> &Self {
+        assert_eq!(self.status, status, "{}", self.text());
+        let error = &self.json()["error"];
+        assert_eq!(error["code"], code, "{error}");
+        assert!(error["message"].is_string(), "{error}");
+        self
+    }
+}
