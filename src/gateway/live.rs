@@ -12,7 +12,9 @@ use crate::config::LoadedConfig;
 use crate::domain::{InstanceId, KeyId, LimitStanding, RefusedRequest, TrafficSample};
 use crate::limit::SharedLimits;
 use crate::proxy::plan::Plan;
+use crate::proxy::refusals::Noted;
 use crate::proxy::worker::Shared;
+use crate::telemetry::access::masked;
 
 #[async_trait]
 impl Live for Control {
@@ -48,8 +50,18 @@ impl Live for Control {
         None
     }
 
-    fn refusals(&self, _filter: &RefusalFilter, _most: usize) -> Vec<RefusedRequest> {
-        Vec::new()
+    fn refusals(&self, filter: &RefusalFilter, most: usize) -> Vec<RefusedRequest> {
+        let RefusalFilter { reason, key, request_id } = filter;
+        let config = &self.shared.plan.load().config;
+        // As it was kept: masked.
+        let request_id = request_id.as_ref().map(|id| masked(id, &config.keys.format));
+        let wanted = |noted: &Noted| {
+            let key_id = || noted.rights.as_ref().map(|rights| &rights.record.key.id);
+            reason.is_none_or(|reason| noted.refusal.reason() == reason)
+                && key.as_ref().is_none_or(|key| key_id() == Some(key))
+                && request_id.as_ref().is_none_or(|id| *noted.request_id == **id)
+        };
+        self.shared.refusals.last(config.admin.keep_refusals, most, wanted)
     }
 
     fn traffic(&self) -> Vec<TrafficSample> {

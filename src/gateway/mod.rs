@@ -45,6 +45,7 @@ use crate::limit::{ConnectionCounts, RedisClient, SharedLimits};
 use crate::proxy::listener::Listener;
 use crate::proxy::plan::Plan;
 use crate::proxy::probe::Probers;
+use crate::proxy::refusals::Refusals;
 use crate::proxy::worker::{self, Order, Shared};
 use crate::rotation::{Terms, keep_time};
 use crate::self_service::{Clerk, Desk, Office};
@@ -130,6 +131,7 @@ impl Gateway {
             journal,
             metrics: Arc::clone(&metrics),
             access_log,
+            refusals: Refusals::of(config.server.workers),
             connections_by_address: ConnectionCounts::default(),
             open_connections: AtomicUsize::new(0),
         });

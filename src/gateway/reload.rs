@@ -96,6 +96,7 @@ impl Reloader {
         shared.auth.macs.replace_keys(cache_keys.as_ref());
         shared.auth.sync.policy.store(Arc::new(plan.policy.clone()));
         self.probers.follow(&plan);
+        shared.refusals.keep(plan.config.admin.keep_refusals);
         shared.plan.store(Arc::new(plan));
         self.control.loaded.store(Arc::new(loaded.clone()));
         shared.generation.store(generation, Ordering::Release);

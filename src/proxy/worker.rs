@@ -36,6 +36,7 @@ use super::listener::{Listener, Registered};
 use super::plan::PlanSource;
 use super::protocol::{self, Protocol};
 use super::redirect::redirect;
+use super::refusals::{Noted, Refusals};
 use super::serve::{Handler, serve};
 use super::tunnel::FAREWELL;
 use crate::auth::Authenticator;
@@ -81,6 +82,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Where access log lines go.
     pub access_log: AccessLog,
+    /// The last refusals.
+    pub refusals: Refusals,
     /// What the listeners speak, where not in clear: for connections from now on.
     pub tls: ArcSwapOption<ServerConfig>,
     /// Where TLS is spoken, for those who come to the listener in clear.
@@ -210,6 +213,11 @@ impl Worker {
     /// Where requests are logged.
     pub fn access_log(&self) -> &AccessLog {
         &self.shared.access_log
+    }
+
+    /// Keeps what is known of a refused request, and so many of them.
+    pub fn note_refusal(&self, noted: Noted, most: usize) {
+        self.shared.refusals.note(self.index, noted, most);
     }
 
     /// The time by both clocks.
