@@ -86,8 +86,8 @@ pub struct Sources<'a> {
     pub standings: &'a Standings<'a>,
 }
 
-/// How limits stand, the key's own first and then the route's; `None`: nobody knows.
-pub type Standings<'a> = dyn Fn(&KeyId, &Route) -> Option<Vec<Standing>> + Send + Sync + 'a;
+/// How the limits stand, and whether each is the route's; `None`: nobody knows.
+pub type Standings<'a> = dyn Fn(&KeyId, &Route) -> Option<Vec<(Standing, bool)>> + Send + Sync + 'a;
 
 /// Takes a request through every check, and consumes nothing. Asks no running gateway, so it knows
 /// what a limit is and not how much of it is left.
@@ -183,9 +183,7 @@ fn limits(bearer: Option<&Bearer<'_>>, route: Option<&Route>, known: &Standings<
     let (Some(bearer), Some(route)) = (bearer, route) else { return Limits::Unknown };
     let record = &bearer.rights.record;
     let standings = known(&record.key.id, route).filter(|_| record.counted);
-    let Some(standings) = standings else { return Limits::Unknown };
-    let own = record.limits.len();
-    Limits::Stand(standings.into_iter().enumerate().map(|(at, it)| (it, at >= own)).collect())
+    standings.map_or(Limits::Unknown, Limits::Stand)
 }
 
 /// Of the limits that are reached, the one that is in the way longest.

@@ -306,7 +306,7 @@ impl Meter {
         let metrics = self.worker.metrics();
         self.adopted.route_metrics(self.route).answered(self.worker.index(), status);
         match (self.reason, self.connection.cut()) {
-            (Some(reason), _) => metrics.refused(reason),
+            (Some(reason), _) => metrics.refused(reason, status),
             (None, Some(reason)) => metrics.cut(reason),
             (None, None) => {}
         }

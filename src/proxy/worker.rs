@@ -94,6 +94,13 @@ pub struct Shared {
     pub connections_by_address: ConnectionCounts,
 }
 
+impl Shared {
+    /// Where requests are counted and paid.
+    pub fn books(&self) -> Books<'_> {
+        Books { shared: self.limits.as_ref(), spender: &self.spender }
+    }
+}
+
 /// What a running worker is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -182,7 +189,7 @@ impl Worker {
 
     /// Where requests are counted and paid.
     pub fn books(&self) -> Books<'_> {
-        Books { shared: self.shared.limits.as_ref(), spender: &self.shared.spender }
+        self.shared.books()
     }
 
     /// Where calls of the self-service API are handed in.
