@@ -7,9 +7,11 @@
 
 mod assets;
 mod editor;
+mod fields;
 mod frame;
 mod login;
 mod overview;
+mod words;
 
 use axum::Router;
 use axum::middleware::from_fn;
@@ -18,6 +20,7 @@ use axum::routing::{get, post};
 use super::AdminState;
 
 pub(super) use editor::Editor;
+pub(super) use fields::Fields;
 pub(super) use frame::{Frame, PageError, Section, page};
 
 /// Every page.
