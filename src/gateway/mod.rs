@@ -69,6 +69,7 @@ pub struct Gateway {
     data_addresses: Vec<SocketAddr>,
     redirect_address: Option<SocketAddr>,
     admin: Admin,
+    door: Arc<Door>,
     shares: Shares,
     background: Vec<AbortHandle>,
     reloader: Reloader,
@@ -161,8 +162,9 @@ impl Gateway {
         let (orders, order) = watch::channel(Order::Serve);
         let Listeners { workers, admin, shares } = bound.listen()?;
         let workers = start_workers(&shared, workers, &order)?;
+        let door = Arc::new(Door::new(Arc::clone(&metrics))?);
         let state = AdminState {
-            door: Arc::new(Door::new(Arc::clone(&metrics))?),
+            door: Arc::clone(&door),
             metrics,
             live: Arc::clone(&control) as Arc<dyn Live>,
             store,
@@ -180,6 +182,7 @@ impl Gateway {
             data_addresses,
             redirect_address,
             admin,
+            door,
             shares,
             background,
             reloader,
@@ -200,6 +203,11 @@ impl Gateway {
     /// Where health and metrics are asked.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin.address
+    }
+
+    /// Who may come in there.
+    pub fn door(&self) -> &Arc<Door> {
+        &self.door
     }
 
     /// Serves until SIGTERM or SIGINT, reloading at SIGHUP and when the file changes; then drains.

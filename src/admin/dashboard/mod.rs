@@ -10,9 +10,10 @@ mod editor;
 mod frame;
 mod login;
 mod overview;
+mod setup;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
 use super::AdminState;
@@ -20,12 +21,20 @@ use super::AdminState;
 pub(super) use editor::Editor;
 pub(super) use frame::{Frame, PageError, Section, page};
 
-/// Every page.
-pub(super) fn router() -> Router<AdminState> {
+/// Every page. What stands before the guard is for who is signed in, and its forms for admins alone.
+pub(super) fn router(state: &AdminState) -> Router<AdminState> {
     Router::new()
         .route("/", get(overview::show))
-        .route("/login", get(login::show).post(login::sign_in))
-        .route("/logout", post(login::sign_out))
+        .layer(from_fn_with_state(state.clone(), editor::guard))
+        .merge(ways_in())
         .layer(from_fn(editor::same_origin))
         .route("/assets/{file}", get(assets::serve))
+}
+
+/// The pages for who is not signed in, or not any more.
+fn ways_in() -> Router<AdminState> {
+    Router::new()
+        .route("/login", get(login::show).post(login::sign_in))
+        .route("/logout", post(login::sign_out))
+        .route("/setup", get(setup::show).post(setup::make))
 }
