@@ -7,10 +7,12 @@
 
 mod assets;
 mod editor;
+mod fields;
 mod frame;
 mod login;
 mod overview;
 mod setup;
+mod words;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -19,6 +21,7 @@ use axum::routing::{get, post};
 use super::AdminState;
 
 pub(super) use editor::Editor;
+pub(super) use fields::Fields;
 pub(super) use frame::{Frame, PageError, Section, page};
 
 /// Every page. What stands before the guard is for who is signed in, and its forms for admins alone.
