@@ -8,6 +8,7 @@
 mod cells;
 mod encode;
 mod route;
+mod totals;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use cells::{CHANGE_BOUNDS, Tally};
+pub(super) use totals::Totals;
 
 pub use cells::{Counter, Gauge, Histogram};
 pub use encode::CONTENT_TYPE;
