@@ -6,9 +6,11 @@
 //! Templates escape whatever they are given.
 
 mod assets;
+mod chart;
 mod editor;
 mod fields;
 mod frame;
+mod keys;
 mod login;
 mod overview;
 mod words;
@@ -27,6 +29,7 @@ pub(super) use frame::{Frame, PageError, Section, page};
 pub(super) fn router() -> Router<AdminState> {
     Router::new()
         .route("/", get(overview::show))
+        .merge(keys::router())
         .route("/login", get(login::show).post(login::sign_in))
         .route("/logout", post(login::sign_out))
         .layer(from_fn(editor::same_origin))
