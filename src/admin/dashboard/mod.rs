@@ -6,9 +6,11 @@
 //! Templates escape whatever they are given.
 
 mod assets;
+mod chart;
 mod editor;
 mod fields;
 mod frame;
+mod keys;
 mod login;
 mod overview;
 mod setup;
@@ -28,6 +30,7 @@ pub(super) use frame::{Frame, PageError, Section, page};
 pub(super) fn router(state: &AdminState) -> Router<AdminState> {
     Router::new()
         .route("/", get(overview::show))
+        .merge(keys::router())
         .layer(from_fn_with_state(state.clone(), editor::guard))
         .merge(ways_in())
         .layer(from_fn(editor::same_origin))
