@@ -6,11 +6,18 @@
 //! Templates escape whatever they are given.
 
 mod assets;
+mod audit;
 mod editor;
 mod fields;
 mod frame;
 mod login;
+mod names;
 mod overview;
+mod owners;
+mod refusals;
+mod routes;
+mod settings;
+mod webhooks;
 mod words;
 
 use axum::Router;
@@ -29,6 +36,13 @@ pub(super) fn router() -> Router<AdminState> {
         .route("/", get(overview::show))
         .route("/login", get(login::show).post(login::sign_in))
         .route("/logout", post(login::sign_out))
+        .route("/audit", get(audit::show))
+        .route("/refusals", get(refusals::show))
+        .route("/refusals/{request_id}", get(refusals::show_one))
+        .merge(owners::router())
+        .merge(routes::router())
+        .merge(settings::router())
+        .merge(webhooks::router())
         .layer(from_fn(editor::same_origin))
         .route("/assets/{file}", get(assets::serve))
 }
