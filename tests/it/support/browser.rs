@@ -113,9 +113,8 @@ impl Browser {
     #[track_caller]
     pub(crate) fn press(&self, words: &str) {
         assert!(!words.contains('\''), "{words}");
-        let path = format!(
-            "//*[self::a or self::button or self::summary][normalize-space()='{words}']"
-        );
+        let path =
+            format!("//*[self::a or self::button or self::summary][normalize-space()='{words}']");
         let press = async || self.client.find(Locator::XPath(&path)).await?.click().await;
         self.again(words, press);
     }
@@ -147,7 +146,8 @@ impl Browser {
         const MOST: usize = 100;
         for _ in 0..MOST {
             self.type_keys(&char::from(Key::Tab).to_string());
-            if self.run("return document.activeElement.matches(arguments[0])", &[json!(css)]) == true
+            if self.run("return document.activeElement.matches(arguments[0])", &[json!(css)])
+                == true
             {
                 return;
             }
@@ -216,7 +216,8 @@ impl Browser {
 
     /// Sets the window's width and whether the system is said to be dark.
     pub(crate) fn look(&self, width: u32, dark: bool) {
-        let screen = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
+        let screen =
+            json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
         self.devtools("Emulation.setDeviceMetricsOverride", &screen);
         let scheme = if dark { "dark" } else { "light" };
         let features = json!([

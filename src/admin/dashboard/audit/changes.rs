@@ -95,18 +95,19 @@ mod tests {
 
     #[test]
     fn of_something_new_only_what_it_has_is_told() {
-        let after = json!({"name": "a", "limits": [], "expires_at": null, "metadata": {"team": "b"}});
+        let after =
+            json!({"name": "a", "limits": [], "expires_at": null, "metadata": {"team": "b"}});
         assert_eq!(told(None, Some(&after)), ["name: - > a", "metadata: team: - > b"]);
     }
 
     #[test]
     fn what_came_and_what_went_is_told_too() {
         let (before, after) = (json!({"metadata": {"a": "1"}}), json!({"metadata": {"b": "2"}}));
+        assert_eq!(told(Some(&before), Some(&after)), ["metadata: a: 1 > -", "metadata: b: - > 2"]);
         assert_eq!(
-            told(Some(&before), Some(&after)),
-            ["metadata: a: 1 > -", "metadata: b: - > 2"]
+            told(Some(&json!({"secret_id": "AAAAAAAA"})), None),
+            ["secret id: AAAAAAAA > -"]
         );
-        assert_eq!(told(Some(&json!({"secret_id": "AAAAAAAA"})), None), ["secret id: AAAAAAAA > -"]);
         assert!(told(None, None).is_empty());
     }
 }

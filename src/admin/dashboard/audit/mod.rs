@@ -33,6 +33,7 @@ const SPANS: [(&str, i64, &str); 4] = [
 struct Audit {
     frame: Frame,
     actor: String,
+    action: String,
     target: String,
     since: String,
     /// Actors to choose from: as the log writes them, and in words.
@@ -74,6 +75,7 @@ pub(super) async fn show(
     let filter = AuditFilter {
         since: asked.given("since").and_then(|since| begin(since, now)),
         actor: asked.given("actor").map(str::to_owned),
+        action: asked.given("action").map(str::to_owned),
         target,
     };
     let from = page_from(asked.given("cursor").map(str::to_owned), ROWS);
@@ -83,6 +85,7 @@ pub(super) async fn show(
     Ok(page(&Audit {
         frame: Frame::new("Audit", Section::Audit, &caller),
         actor: asked.text("actor").to_owned(),
+        action: asked.text("action").to_owned(),
         target: asked.text("target").to_owned(),
         since: asked.text("since").to_owned(),
         actors: actors(&state).await?,
@@ -108,7 +111,8 @@ async fn actors(state: &AdminState) -> Result<Vec<(String, String)>, PageError> 
     let newest = PageRequest { after: None, limit: OFFERED };
     let tokens = state.store.tokens(&newest).await?.rows;
     let tokens = tokens.into_iter().map(|token| (format!("token:{}", token.id), token.name));
-    let own = [("keygate", "keygate itself, on schedule"), ("setup", "the one-time set-up address")];
+    let own =
+        [("keygate", "keygate itself, on schedule"), ("setup", "the one-time set-up address")];
     let own = own.map(|(actor, words)| (actor.to_owned(), words.to_owned()));
     Ok(tokens.chain(own).collect())
 }
@@ -122,7 +126,7 @@ fn actor_id(actor: &str) -> &str {
 impl Audit {
     /// Whether the list is only a part of all.
     fn is_filtered(&self) -> bool {
-        [&self.actor, &self.target, &self.since].iter().any(|text| !text.is_empty())
+        [&self.actor, &self.action, &self.target, &self.since].iter().any(|text| !text.is_empty())
     }
 }
 
@@ -143,9 +147,9 @@ impl Row {
 impl Actor {
     fn new(actor: &str, names: &Names) -> Self {
         let kinds = ["token", "key", "command"];
-        let kind = kinds.into_iter().find(|kind| {
-            actor.strip_prefix(kind).is_some_and(|rest| rest.starts_with(':'))
-        });
+        let kind = kinds
+            .into_iter()
+            .find(|kind| actor.strip_prefix(kind).is_some_and(|rest| rest.starts_with(':')));
         let called = match kind {
             Some("command") => actor.strip_prefix("command:").unwrap_or(actor).to_owned(),
             Some(_) => names.named(actor_id(actor)).called().to_owned(),

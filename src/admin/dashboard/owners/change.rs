@@ -71,8 +71,7 @@ async fn switch(
 ) -> Result<Response, PageError> {
     let owner = find(&state, &id).await?;
     let (loaded, asker) = (state.loaded(), caller.asker());
-    let owner =
-        state.mint(&loaded, &asker).set_owner_disabled(owner.id.as_str(), disabled).await?;
+    let owner = state.mint(&loaded, &asker).set_owner_disabled(owner.id.as_str(), disabled).await?;
     let stale = loaded.config.cache.stale_if_down;
     let receipt = receipt::wait(&*state.store, Instant::now(), AT_MOST, stale).await.ok();
     let mut shown = shown(&state, &caller, &owner).await?;

@@ -58,7 +58,9 @@ pub(super) async fn create(
     let name = sent.text("name").to_owned();
     let error = match state.mint(&loaded, &asker).create_owner(name.clone()).await {
         Ok(owner) => {
-            return Ok(Redirect::to(&format!("/owners/{}", escaped(owner.id.as_str()))).into_response());
+            return Ok(
+                Redirect::to(&format!("/owners/{}", escaped(owner.id.as_str()))).into_response()
+            );
         }
         Err(error) => ApiError::from(error),
     };
@@ -70,11 +72,7 @@ pub(super) async fn create(
     Ok((StatusCode::UNPROCESSABLE_ENTITY, page(&shown)).into_response())
 }
 
-async fn owners(
-    state: &AdminState,
-    caller: &Caller,
-    asked: &Fields,
-) -> Result<Owners, PageError> {
+async fn owners(state: &AdminState, caller: &Caller, asked: &Fields) -> Result<Owners, PageError> {
     let found = found(state, asked).await?;
     let next = next_page("/owners", &asked.0, &found);
     let mut rows = Vec::new();
@@ -95,10 +93,7 @@ async fn owners(
 async fn found(state: &AdminState, asked: &Fields) -> Result<Page<Owner>, StoreError> {
     let from = page_from(asked.given("cursor").map(str::to_owned), ROWS);
     match asked.given("q") {
-        Some(sought) => {
-            let rows = state.store.owner(sought).await?.into_iter().collect();
-            Ok(Page { rows, next_cursor: None })
-        }
+        Some(sought) => state.store.find_owners(sought, &from).await,
         None => state.store.owners(&from).await,
     }
 }

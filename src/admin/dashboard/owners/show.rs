@@ -82,7 +82,8 @@ pub(super) async fn show(
     let mut shown = shown(&state, &caller, &find(&state, &id).await?).await?;
     // Said by the form's answer, which leads here; whatever else stands there is not repeated.
     let added = asked.text("added").parse::<Millionths>().ok();
-    shown.done = added.map(|amount| Done { text: format!("Added {amount} credits."), is_sure: true });
+    shown.done =
+        added.map(|amount| Done { text: format!("Added {amount} credits."), is_sure: true });
     Ok(page(&shown))
 }
 

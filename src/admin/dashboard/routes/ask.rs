@@ -12,7 +12,7 @@ use crate::admin::access::{Caller, SignedIn};
 use crate::admin::dashboard::words::page_from;
 use crate::admin::dashboard::{Fields, PageError, page};
 use crate::admin::error::ApiError;
-use crate::domain::{KeyId, Reason};
+use crate::domain::{KeyId, KeyWithSecrets, Reason};
 use crate::key::SecretText;
 use crate::proxy::explain::{self, Credential, ExplainError, Question};
 use crate::store::KeyFilter;
@@ -122,17 +122,24 @@ fn is_secret(text: &str, state: &AdminState) -> bool {
     found || prefixes.any(|prefix| !prefix.is_empty() && text.starts_with(prefix))
 }
 
-/// Keys whose name has that text.
+/// Keys that are known by that text; one that is called exactly so is it alone.
 async fn named(state: &AdminState, text: &str) -> Result<Vec<Candidate>, PageError> {
-    let keys = state.store.keys(&KeyFilter::default(), &page_from(None, CANDIDATES)).await?;
-    let wanted = text.to_lowercase();
-    let keys = keys.rows.into_iter().filter(|key| key.key.name.to_lowercase().contains(&wanted));
-    let candidate = |key: crate::domain::KeyWithSecrets| Candidate {
-        hint: key.newest_secret().map(|secret| secret.hint.clone()).unwrap_or_default(),
-        id: key.key.id.to_string(),
-        name: key.key.name,
-    };
-    Ok(keys.map(candidate).collect())
+    let filter = KeyFilter { search: Some(text.to_owned()), ..KeyFilter::default() };
+    let mut keys = state.store.keys(&filter, &page_from(None, CANDIDATES)).await?.rows;
+    if keys.iter().filter(|key| key.key.name == text).count() == 1 {
+        keys.retain(|key| key.key.name == text);
+    }
+    Ok(keys.into_iter().map(Candidate::of).collect())
+}
+
+impl Candidate {
+    fn of(held: KeyWithSecrets) -> Self {
+        Self {
+            hint: held.newest_secret().map(|secret| secret.hint.clone()).unwrap_or_default(),
+            id: held.key.id.to_string(),
+            name: held.key.name,
+        }
+    }
 }
 
 impl Asked {

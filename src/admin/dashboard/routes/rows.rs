@@ -42,7 +42,9 @@ pub(super) struct TargetRow {
 pub(super) fn routes(plan: &Plan) -> Vec<RouteRow> {
     let mut routes: Vec<&Route> = plan.router.routes().iter().collect();
     let before = |route: &Route| route.call.is_none();
-    routes.sort_by(|a, b| before(a).cmp(&before(b)).then_with(|| place(&a.path).cmp(&place(&b.path))));
+    routes.sort_by(|a, b| {
+        before(a).cmp(&before(b)).then_with(|| place(&a.path).cmp(&place(&b.path)))
+    });
     routes.into_iter().map(|route| RouteRow::new(route, plan)).collect()
 }
 

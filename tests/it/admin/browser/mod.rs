@@ -1,5 +1,7 @@
 //! The dashboard as people use it: in a real browser.
 
+mod filled;
+mod pictures;
 mod sign_in;
 
 use crate::support::admin::AdminToken;
