@@ -6,14 +6,21 @@
 //! Templates escape whatever they are given.
 
 mod assets;
+mod audit;
 mod chart;
 mod editor;
 mod fields;
 mod frame;
 mod keys;
 mod login;
+mod names;
 mod overview;
+mod owners;
+mod refusals;
+mod routes;
+mod settings;
 mod setup;
+mod webhooks;
 mod words;
 
 use axum::Router;
@@ -30,7 +37,14 @@ pub(super) use frame::{Frame, PageError, Section, page};
 pub(super) fn router(state: &AdminState) -> Router<AdminState> {
     Router::new()
         .route("/", get(overview::show))
+        .route("/audit", get(audit::show))
+        .route("/refusals", get(refusals::show))
+        .route("/refusals/{request_id}", get(refusals::show_one))
         .merge(keys::router())
+        .merge(owners::router())
+        .merge(routes::router())
+        .merge(settings::router())
+        .merge(webhooks::router())
         .layer(from_fn_with_state(state.clone(), editor::guard))
         .merge(ways_in())
         .layer(from_fn(editor::same_origin))
