@@ -71,6 +71,7 @@ pub struct Gateway {
     data_addresses: Vec<SocketAddr>,
     redirect_address: Option<SocketAddr>,
     admin: Admin,
+    door: Arc<Door>,
     shares: Shares,
     background: Vec<AbortHandle>,
     reloader: Reloader,
@@ -172,8 +173,9 @@ impl Gateway {
         let (orders, order) = watch::channel(Order::Serve);
         let Listeners { workers, admin, shares } = bound.listen()?;
         let workers = start_workers(&shared, workers, &order)?;
+        let door = Arc::new(Door::new(Arc::clone(&metrics))?);
         let state = AdminState {
-            door: Arc::new(Door::new(Arc::clone(&metrics))?),
+            door: Arc::clone(&door),
             metrics,
             live: Arc::clone(&control) as Arc<dyn Live>,
             store,
@@ -191,6 +193,7 @@ impl Gateway {
             data_addresses,
             redirect_address,
             admin,
+            door,
             shares,
             background,
             reloader,
@@ -212,6 +215,11 @@ impl Gateway {
     /// Where health and metrics are asked.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin.address
+    }
+
+    /// Who may come in there.
+    pub fn door(&self) -> &Arc<Door> {
+        &self.door
     }
 
     /// Serves until SIGTERM or SIGINT, reloading at SIGHUP and when the file changes; then drains.
