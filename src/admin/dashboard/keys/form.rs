@@ -194,7 +194,8 @@ fn list<T: FromStr<Err: Display>>(
     read
 }
 
-fn end(fields: &Fields, now: Timestamp, wrong: &mut Wrong) -> End {
+/// When the key is to end.
+pub(super) fn end(fields: &Fields, now: Timestamp, wrong: &mut Wrong) -> End {
     let chosen = fields.text("expires");
     if let Some((_, days)) = ENDS.into_iter().find(|(name, _)| *name == chosen) {
         let at = now.checked_add(SignedDuration::from_hours(24 * days));

@@ -3,13 +3,18 @@
 //! A file a page or an action. What changes something goes through [`crate::auth::mint::Mint`], as it
 //! does by the admin API.
 
+mod create;
 mod facts;
 mod family;
+mod form;
 mod history;
 mod list;
 mod may;
+mod once;
 mod query;
 mod row;
+mod same;
+mod secret;
 mod show;
 mod usage;
 
@@ -20,5 +25,8 @@ use crate::admin::AdminState;
 
 /// Every page about keys.
 pub(super) fn router() -> Router<AdminState> {
-    Router::new().route("/keys", get(list::show)).route("/keys/{id}", get(show::show))
+    Router::new()
+        .route("/keys", get(list::show))
+        .route("/keys/new", get(create::show).post(create::create))
+        .route("/keys/{id}", get(show::show))
 }
