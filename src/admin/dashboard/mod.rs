@@ -7,9 +7,11 @@
 
 mod assets;
 mod audit;
+mod chart;
 mod editor;
 mod fields;
 mod frame;
+mod keys;
 mod login;
 mod names;
 mod overview;
@@ -34,6 +36,7 @@ pub(super) use frame::{Frame, PageError, Section, page};
 pub(super) fn router() -> Router<AdminState> {
     Router::new()
         .route("/", get(overview::show))
+        .merge(keys::router())
         .route("/login", get(login::show).post(login::sign_in))
         .route("/logout", post(login::sign_out))
         .route("/audit", get(audit::show))

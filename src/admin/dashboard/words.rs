@@ -125,10 +125,20 @@ pub(in crate::admin) fn next_page<T>(
     asked: &[(String, String)],
     page: &Page<T>,
 ) -> Option<String> {
-    let cursor = page.next_cursor.as_ref()?;
-    let kept = asked.iter().filter(|(name, value)| name != "cursor" && !value.is_empty());
-    let cursor = ("cursor".to_owned(), cursor.clone());
-    Some(format!("{address}?{}", query(kept.chain([&cursor]))))
+    let cursor = ("cursor".to_owned(), page.next_cursor.clone()?);
+    Some(format!("{address}?{}", query(narrowing(asked).chain([&cursor]))))
+}
+
+/// Where the list begins: its address with everything that it was asked with but a cursor.
+pub(in crate::admin) fn first_page(address: &str, asked: &[(String, String)]) -> String {
+    format!("{address}?{}", query(narrowing(asked)))
+}
+
+/// What a list was asked with, where it begins left aside.
+pub(in crate::admin) fn narrowing(
+    asked: &[(String, String)],
+) -> impl Iterator<Item = &(String, String)> {
+    asked.iter().filter(|(name, value)| name != "cursor" && !value.is_empty())
 }
 
 /// Names and values as a query string.

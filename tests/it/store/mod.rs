@@ -4,6 +4,7 @@ mod books;
 mod deliveries;
 mod family;
 mod feed;
+mod figures;
 mod first_version;
 mod hooks;
 mod instances;
