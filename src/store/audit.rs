@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::FromRow;
 
 use super::{Page, PageRequest, Result, StoreError};
-use crate::domain::AuditRow;
+use crate::domain::{Act, AuditRow};
 use crate::key::hex;
 
 /// What stands in the first row's place of the hash before.
@@ -26,9 +26,12 @@ pub struct AuditFilter {
     pub action: Option<String>,
 }
 
-/// The log, read. It is written by the changes themselves.
+/// The log. Of changes in the store it is written by the changes themselves.
 #[async_trait]
 pub trait AuditLog {
+    /// Writes down an act that has no row of its own: `config.reload` and the like, of that target.
+    async fn note(&self, act: &Act, action: &'static str, target: &str, after: Value)
+    -> Result<()>;
     /// Rows, newest first.
     async fn audit(&self, filter: &AuditFilter, page: &PageRequest) -> Result<Page<AuditRow>>;
 }

@@ -3,8 +3,15 @@
 //! Each endpoint is described where it is written, and what is served at `/admin/openapi.json` is made
 //! of these descriptions.
 
+mod config;
+mod explain;
 mod instances;
+mod limits;
+mod refusals;
 mod request;
+mod routes;
+mod traffic;
+mod upstreams;
 
 use axum::Json;
 use axum::extract::State;
@@ -72,6 +79,15 @@ impl utoipa::Modify for Bearer {
 pub(super) fn router() -> axum::Router<AdminState> {
     let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(instances::list))
+        .routes(routes!(routes::list))
+        .routes(routes!(upstreams::list))
+        .routes(routes!(refusals::list))
+        .routes(routes!(traffic::list))
+        .routes(routes!(limits::show))
+        .routes(routes!(explain::of_request, explain::of_wanted))
+        .routes(routes!(config::show))
+        .routes(routes!(config::check))
+        .routes(routes!(config::reload))
         .split_for_parts();
     let document = std::sync::Arc::new(document);
     router.route("/admin/openapi.json", get(async move || Json((*document).clone())))

@@ -97,6 +97,19 @@ pub(super) fn policy(key: &Key) -> Map<String, Value> {
 
 #[async_trait]
 impl AuditLog for This {
+    async fn note(
+        &self,
+        act: &Act,
+        action: &'static str,
+        target: &str,
+        after: Value,
+    ) -> Result<()> {
+        let mut write = self.connections.write().await?;
+        let entry = Entry { after: Some(after), ..Entry::plain(action, target) };
+        record(&mut write, act, entry).await?;
+        write.commit().await
+    }
+
     async fn audit(&self, filter: &AuditFilter, page: &PageRequest) -> Result<Page<AuditRow>> {
         // By place and not by id: two processes that write in turn need not agree on the time.
         let mut ask = QueryBuilder::<Database>::new(
