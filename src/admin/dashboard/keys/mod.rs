@@ -16,7 +16,7 @@ mod row;
 mod same;
 mod secret;
 mod show;
-mod usage;
+pub(super) mod usage;
 
 use axum::Router;
 use axum::routing::get;
