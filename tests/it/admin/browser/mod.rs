@@ -2,6 +2,7 @@
 
 mod accessible;
 mod filled;
+mod flow;
 mod keyboard;
 mod pictures;
 mod scripts;
