@@ -77,9 +77,7 @@ impl Facts {
             owner: owner.name.clone(),
             environment: view.environment.name(),
             status: view.status.name(),
-            revoked: key
-                .revoked_at
-                .map(|at| (Moment::new(at, now), key.revoke_reason.clone())),
+            revoked: key.revoked_at.map(|at| (Moment::new(at, now), key.revoke_reason.clone())),
             created: Moment::new(view.created_at, now),
             expires: Moment::of(view.expires_at, now),
             last_used: Moment::of(view.last_used_at, now),

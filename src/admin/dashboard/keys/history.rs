@@ -50,9 +50,8 @@ pub(super) async fn history(state: &AdminState, key: &KeyId) -> Result<Vec<Entry
 
 /// What of an object was and is.
 fn changes(before: Option<&Value>, after: Option<&Value>) -> Vec<Change> {
-    let fields = |value: Option<&Value>| {
-        value.and_then(Value::as_object).cloned().unwrap_or_default()
-    };
+    let fields =
+        |value: Option<&Value>| value.and_then(Value::as_object).cloned().unwrap_or_default();
     let (was, is) = (fields(before), fields(after));
     let gone = was.keys().filter(|name| !is.contains_key(*name));
     let change = |name: &String| Change {

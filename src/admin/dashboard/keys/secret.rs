@@ -76,7 +76,11 @@ fn try_it(plan: &Plan, family: &[Key], headers: &HeaderMap, secret: &str) -> Str
     };
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
     let address = data_plane(config.server.listen.first(), headers);
-    format!("curl -i {} \\\n  -H {}", quoted(&format!("{scheme}://{address}{path}")), quoted(&field))
+    format!(
+        "curl -i {} \\\n  -H {}",
+        quoted(&format!("{scheme}://{address}{path}")),
+        quoted(&field)
+    )
 }
 
 /// Where clients go: the address that the gateway listens on or, where that is any, the host that

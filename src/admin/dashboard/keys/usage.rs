@@ -93,7 +93,8 @@ fn chart(now: Timestamp, rows: &[UsageRow]) -> Chart {
     let used: BTreeMap<&str, u64> =
         rows.iter().map(|row| (row.group.as_str(), row.requests)).collect();
     let today = now.to_zoned(TimeZone::UTC).date();
-    let days = (0..DAYS).rev().map(|ago| today.saturating_sub(SignedDuration::from_hours(24 * ago)));
+    let days =
+        (0..DAYS).rev().map(|ago| today.saturating_sub(SignedDuration::from_hours(24 * ago)));
     let days: Vec<Date> = days.collect();
     let of_day = |day: &Date| used.get(day.to_string().as_str()).copied().unwrap_or(0) as f64;
     let values = days.iter().map(|day| Some(of_day(day))).collect();
@@ -122,7 +123,10 @@ mod tests {
         let chart = chart(now, &[row("2026-11-28", 3), row("2026-10-31", 1)]);
         let values = &chart.series[0].values;
         assert_eq!(values.len(), 30);
-        assert_eq!((values[0], values[1], values[28], values[29]), (Some(1.), Some(0.), Some(3.), Some(0.)));
+        assert_eq!(
+            (values[0], values[1], values[28], values[29]),
+            (Some(1.), Some(0.), Some(3.), Some(0.))
+        );
     }
 
     #[test]
