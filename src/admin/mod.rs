@@ -40,7 +40,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(exposition))
         .merge(api::router())
-        .merge(dashboard::router())
+        .merge(dashboard::router(&state))
         .fallback(async || ApiError::from(Reason::RouteNotFound))
         .method_not_allowed_fallback(async || ApiError::from(Reason::MethodNotAllowed))
         .layer(map_response(headers::protect))

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::access::Peer;
+use super::access::{Peer, session};
 use super::{AdminState, router};
 
 /// Connections at once; the next ones wait in the kernel's queue.
@@ -31,6 +31,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown` is done, and then until what is being answered is.
 pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Future) {
+    let tidy = tokio::spawn(session::keep_pruned(state.clone()));
     let router = router(state);
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let (stop, stopped) = watch::channel(());
@@ -48,6 +49,7 @@ pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Futu
         }
     }
     drop((listener, stop));
+    tidy.abort();
     let ended = async { while connections.join_next().await.is_some() {} };
     if timeout(END_TIMEOUT, ended).await.is_err() {
         tracing::warn!("admin connections were cut: their answers did not end in time");

@@ -12,7 +12,9 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::config::{Environment, LoadedConfig, parse};
 use crate::domain::{Clock, InstanceId, KeyId, LimitStanding, RefusedRequest, TrafficSample};
+use crate::limit::Standing;
 use crate::proxy::plan::Plan;
+use crate::proxy::route::Route;
 use crate::store::SqliteStore;
 use crate::telemetry::metrics::Metrics;
 
@@ -40,6 +42,10 @@ impl Live for Stand {
     }
 
     fn limits(&self, _: &KeyId) -> Option<Vec<LimitStanding>> {
+        None
+    }
+
+    fn standings(&self, _: &KeyId, _: &Route) -> Option<Vec<(Standing, bool)>> {
         None
     }
 

@@ -36,7 +36,8 @@ pub(crate) async fn run(audit: Audit, globals: &Globals) -> Result {
     let session = Session::open(globals).await?;
     let output = globals.output();
     let since = audit.since.map(|length| before(session.now(), length));
-    let filter = AuditFilter { since, actor: audit.actor, target: audit.key };
+    let filter =
+        AuditFilter { since, actor: audit.actor, target: audit.key, ..AuditFilter::default() };
     let paging = audit.paging;
     let mut page = session.store.audit(&filter, &paging.request()).await?;
     let mut data = std::mem::take(&mut page.rows);

@@ -22,7 +22,7 @@ use anyhow::{Context as _, bail};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -30,7 +30,7 @@ use self::handover::Shares;
 use self::listeners::{Bound, Listeners};
 use self::reload::Reloader;
 use self::systemd::Inherited;
-use crate::admin::{self, AdminState, Door, Live};
+use crate::admin::{self, AdminState, Door, Live, NotReloaded};
 use crate::auth::Authenticator;
 use crate::auth::flush::{flush, keep_flushing};
 use crate::auth::pool::Argon2Pool;
@@ -45,12 +45,14 @@ use crate::limit::{ConnectionCounts, RedisClient, SharedLimits};
 use crate::proxy::listener::Listener;
 use crate::proxy::plan::Plan;
 use crate::proxy::probe::Probers;
+use crate::proxy::refusals::Refusals;
 use crate::proxy::worker::{self, Order, Shared};
 use crate::rotation::{Terms, keep_time};
 use crate::self_service::{Clerk, Desk, Office};
 use crate::spend::{Keeper, Now, Spender};
 use crate::store::{self, Store, StoreError};
 use crate::telemetry::access::AccessLog;
+use crate::telemetry::history::History;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::TlsServer;
 use crate::usage::Journal;
@@ -69,11 +71,16 @@ pub struct Gateway {
     data_addresses: Vec<SocketAddr>,
     redirect_address: Option<SocketAddr>,
     admin: Admin,
+    door: Arc<Door>,
     shares: Shares,
     background: Vec<AbortHandle>,
     reloader: Reloader,
+    reloads: mpsc::Receiver<WantsReload>,
     signals: Signals,
 }
+
+/// Who wants the configuration reloaded, and is told how that went.
+type WantsReload = oneshot::Sender<Result<(), NotReloaded>>;
 
 impl Gateway {
     /// Starts every part and listens. The store need not be in reach: then it is waited for, and
@@ -130,6 +137,7 @@ impl Gateway {
             journal,
             metrics: Arc::clone(&metrics),
             access_log,
+            refusals: Refusals::of(config.server.workers),
             connections_by_address: ConnectionCounts::default(),
             open_connections: AtomicUsize::new(0),
         });
@@ -138,8 +146,11 @@ impl Gateway {
         let webhooks = Webhooks::new(Arc::clone(&store), &loaded, clock, Arc::clone(&metrics));
         let webhooks = Arc::new(webhooks.map_err(anyhow::Error::msg)?);
         tokio::spawn(Arc::clone(&webhooks).run());
+        let (wants_reload, reloads) = mpsc::channel(1);
         let control = Arc::new(Control {
             webhooks,
+            history: History::default(),
+            reloads: wants_reload,
             shared: Arc::clone(&shared),
             store: Arc::clone(&store),
             membership,
@@ -150,6 +161,7 @@ impl Gateway {
             start_background(synchroniser, redis, keeper, &shared, Arc::clone(&store));
         background.extend(usage::start_background(&shared, &store));
         background.push(serve_calls(clerk, &control));
+        background.push(keep_history(&control));
         // With the store in reach, the first request finds it followed already; so with Redis.
         if sync.settles_within(STORE_ANSWERS).await == StoreState::Live {
             // Nobody is let in by an instance that a receipt does not count.
@@ -161,8 +173,9 @@ impl Gateway {
         let (orders, order) = watch::channel(Order::Serve);
         let Listeners { workers, admin, shares } = bound.listen()?;
         let workers = start_workers(&shared, workers, &order)?;
+        let door = Arc::new(Door::new(Arc::clone(&metrics))?);
         let state = AdminState {
-            door: Arc::new(Door::new(Arc::clone(&metrics))?),
+            door: Arc::clone(&door),
             metrics,
             live: Arc::clone(&control) as Arc<dyn Live>,
             store,
@@ -180,9 +193,11 @@ impl Gateway {
             data_addresses,
             redirect_address,
             admin,
+            door,
             shares,
             background,
             reloader,
+            reloads,
             signals: Signals::new()?,
         })
     }
@@ -202,6 +217,11 @@ impl Gateway {
         self.admin.address
     }
 
+    /// Who may come in there.
+    pub fn door(&self) -> &Arc<Door> {
+        &self.door
+    }
+
     /// Serves until SIGTERM or SIGINT, reloading at SIGHUP and when the file changes; then drains.
     pub async fn run_until_stopped(mut self) -> anyhow::Result<()> {
         systemd::ready();
@@ -212,7 +232,12 @@ impl Gateway {
             tokio::select! {
                 _ = stop.recv() => break,
                 _ = interrupt.recv() => break,
-                Some(()) = reload.recv() => self.reloader.reload_now(),
+                // What is wrong is in the log.
+                Some(()) = reload.recv() => drop(self.reloader.reload_now()),
+                Some(answer) = self.reloads.recv() => {
+                    // Who asked may have left.
+                    let _ = answer.send(self.reloader.reload_now());
+                }
                 _ = look.tick() => self.reloader.reload_if_changed(),
             }
         }
@@ -266,6 +291,9 @@ struct Control {
     store: Arc<dyn Store>,
     membership: Membership,
     webhooks: Arc<Webhooks>,
+    /// What this instance did of late.
+    history: History,
+    reloads: mpsc::Sender<WantsReload>,
     /// The configuration in force.
     loaded: ArcSwap<LoadedConfig>,
     draining: AtomicBool,
@@ -411,6 +439,16 @@ fn serve_calls(clerk: Clerk, control: &Control) -> AbortHandle {
         config: Box::new(move || Arc::clone(&shared.plan.load().config)),
     };
     tokio::spawn(clerk.run(Arc::new(office))).abort_handle()
+}
+
+/// Samples what this instance does, for people to look at.
+fn keep_history(control: &Arc<Control>) -> AbortHandle {
+    let control = Arc::clone(control);
+    let keep = async move {
+        let shared = &control.shared;
+        control.history.keep(&shared.metrics, &shared.auth.sync.clock).await;
+    };
+    tokio::spawn(keep).abort_handle()
 }
 
 fn start_workers(

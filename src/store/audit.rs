@@ -22,6 +22,8 @@ pub struct AuditFilter {
     pub actor: Option<String>,
     /// About this key or owner.
     pub target: Option<String>,
+    /// This change, as `key.create` is one.
+    pub action: Option<String>,
 }
 
 /// The log, read. It is written by the changes themselves.

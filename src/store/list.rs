@@ -46,8 +46,8 @@ pub(super) fn push_page<'q, DB>(
     String: Encode<'q, DB> + Type<DB>,
     i64: Encode<'q, DB> + Type<DB>,
 {
-    query.push("WITH page AS (SELECT k.* FROM keys k WHERE k.id < ");
-    query.push_bind(below(page).to_owned());
+    let id = push_tables(query, filter);
+    query.push(" AND ").push(id).push(" < ").push_bind(below(page).to_owned());
     if let Some(owner) = &filter.owner {
         query.push(" AND k.owner_id = ").push_bind(owner.as_str().to_owned());
     }
@@ -66,8 +66,7 @@ pub(super) fn push_page<'q, DB>(
         push_status(query, status, now.as_millisecond());
     }
     if let Some(before) = filter.secret_older_than {
-        query.push(" AND (SELECT max(n.created_at) FROM secrets n WHERE n.key_id = k.id) < ");
-        query.push_bind(before.as_millisecond());
+        query.push(" AND f.newest_at < ").push_bind(before.as_millisecond());
     }
     if let Some(since) = filter.unused_since {
         query.push(" AND k.created_at < ").push_bind(since.as_millisecond());
@@ -79,7 +78,57 @@ pub(super) fn push_page<'q, DB>(
     if let Some(overdue) = &filter.overdue {
         push_overdue(query, overdue);
     }
-    query.push(" ORDER BY k.id DESC LIMIT ").push_bind(asked(page)).push(") ");
+    if let Some((after, until)) = filter.expiring {
+        query.push(" AND k.revoked_at IS NULL AND k.expires_at > ");
+        query.push_bind(after.as_millisecond());
+        query.push(" AND k.expires_at <= ").push_bind(until.as_millisecond());
+    }
+    if let Some(search) = &filter.search {
+        push_words(query, "f.text", search);
+    }
+    query.push(" ORDER BY ").push(id).push(" DESC LIMIT ").push_bind(asked(page)).push(") ");
+}
+
+/// Begins with what is looked through, and says by which column it is in order: of all keys the short
+/// rows of `key_search` where these are needed, else the keys. SQLite takes the left side of a
+/// `CROSS JOIN` first; where another filter leaves few keys it is to begin with those.
+fn push_tables<DB: Database>(query: &mut QueryBuilder<DB>, filter: &KeyFilter) -> &'static str {
+    query.push("WITH page AS (SELECT k.* FROM ");
+    let is_found =
+        filter.search.is_some() || filter.secret_older_than.is_some() || filter.overdue.is_some();
+    let are_few = filter.owner.is_some() || filter.parent.is_some() || filter.ancestor.is_some();
+    let (tables, id) = match (is_found, are_few) {
+        (false, _) => ("keys k WHERE true", "k.id"),
+        (true, true) => ("keys k JOIN key_search f ON f.key_id = k.id WHERE true", "k.id"),
+        (true, false) => ("key_search f CROSS JOIN keys k WHERE k.id = f.key_id", "f.key_id"),
+    };
+    query.push(tables);
+    id
+}
+
+/// Asks that a column, which has A to Z as a to z, has all words of a text.
+pub(super) fn push_words<'q, DB>(query: &mut QueryBuilder<DB>, column: &str, text: &str)
+where
+    DB: Database,
+    String: Encode<'q, DB> + Type<DB>,
+{
+    for word in text.split_whitespace() {
+        query.push(" AND ").push(column).push(" LIKE ").push_bind(pattern(word));
+        query.push(" ESCAPE '!'");
+    }
+}
+
+/// What has the word in it.
+fn pattern(word: &str) -> String {
+    let mut pattern = String::from("%");
+    for character in word.chars() {
+        if matches!(character, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(character.to_ascii_lowercase());
+    }
+    pattern.push('%');
+    pattern
 }
 
 /// What `RotationView` says, as a condition.
@@ -90,21 +139,20 @@ where
 {
     let ms = |length: Duration| i64::try_from(length.as_millis()).unwrap_or(i64::MAX / 4);
     let now = overdue.now.as_millisecond();
-    query.push(" AND (SELECT CASE WHEN k.rotation_interval_days IS NULL THEN n.created_at + ");
+    query.push(" AND (SELECT CASE WHEN k.rotation_interval_days IS NULL THEN n.made_at + ");
     query.push_bind(ms(overdue.rotate_after));
-    query.push(" WHEN n.created_at + k.rotation_interval_days * 86400000 < ");
+    query.push(" WHEN n.made_at + k.rotation_interval_days * 86400000 < ");
     query.push("coalesce(k.rotation_due_at, 0) THEN k.rotation_due_at + ");
     query.push_bind(ms(overdue.grace));
-    query.push(" ELSE n.created_at + k.rotation_interval_days * 86400000 + ");
+    query.push(" ELSE n.made_at + k.rotation_interval_days * 86400000 + ");
     query.push_bind(ms(overdue.grace));
+    // Where every secret has an end, the newest live one is that which ends last.
     query.push(
-        " END FROM secrets n WHERE n.key_id = k.id AND n.revoked_at IS NULL \
-         AND (n.expires_at IS NULL OR n.expires_at > ",
+        " END FROM (SELECT coalesce(f.current_at, (SELECT s.created_at FROM secrets s \
+         WHERE s.key_id = k.id AND s.revoked_at IS NULL AND s.expires_at > ",
     );
     query.push_bind(now);
-    query.push(
-        ") ORDER BY n.expires_at IS NULL DESC, n.expires_at DESC, n.created_at DESC LIMIT 1) <= ",
-    );
+    query.push(" ORDER BY s.expires_at DESC, s.created_at DESC LIMIT 1)) AS made_at) n) <= ");
     query.push_bind(now);
 }
 

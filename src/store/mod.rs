@@ -132,6 +132,11 @@ pub struct KeyFilter {
     pub environment: Option<Environment>,
     /// Whose rotation is overdue.
     pub overdue: Option<Overdue>,
+    /// Not revoked, and ending after the first moment and up to the second.
+    pub expiring: Option<(Timestamp, Timestamp)>,
+    /// All words of this are in the key's id, name or notes, its owner's name or its secrets' hints,
+    /// as parts of them; A to Z are as a to z.
+    pub search: Option<String>,
 }
 
 /// What makes a rotation overdue: as [`crate::auth::view::RotationView`] has it.
@@ -257,6 +262,9 @@ pub trait Store:
     async fn owner(&self, id_or_name: &str) -> Result<Option<Owner>>;
     /// Owners, newest first.
     async fn owners(&self, page: &PageRequest) -> Result<Page<Owner>>;
+    /// Owners whose id or name has all words of the text, as [`KeyFilter::search`] looks for them;
+    /// newest first.
+    async fn find_owners(&self, search: &str, page: &PageRequest) -> Result<Page<Owner>>;
     /// Switches an owner; whether there is one.
     async fn set_owner_disabled(&self, act: &Act, id: &OwnerId, disabled: bool) -> Result<bool>;
 

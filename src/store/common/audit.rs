@@ -113,6 +113,9 @@ impl AuditLog for This {
         if let Some(target) = &filter.target {
             ask.push(" AND target = ").push_bind(target.clone());
         }
+        if let Some(action) = &filter.action {
+            ask.push(" AND action = ").push_bind(action.clone());
+        }
         ask.push(" ORDER BY place DESC LIMIT ").push_bind(list::asked(page));
         let rows = self.connections.all(ask.build_query_as::<StoredRow>()).await?;
         let rows = rows.into_iter().map(StoredRow::read).collect::<Result<_>>()?;

@@ -117,6 +117,20 @@ impl Store for This {
         Ok(list::page(owners, page, |owner: &Owner| owner.id.as_str()))
     }
 
+    async fn find_owners(&self, search: &str, page: &PageRequest) -> Result<Page<Owner>> {
+        let mut ask = QueryBuilder::<Database>::new(concat!(
+            "SELECT ",
+            owner_columns!(),
+            "FROM owners o WHERE o.id < "
+        ));
+        ask.push_bind(list::below(page).to_owned());
+        list::push_words(&mut ask, ascii_lower!("o.id || ' ' || o.name"), search);
+        ask.push(" ORDER BY o.id DESC LIMIT ").push_bind(list::asked(page));
+        let owners = self.connections.all(ask.build_query_as::<OwnerRow>()).await?;
+        let owners = owners.into_iter().map(OwnerRow::read).collect::<Result<_>>()?;
+        Ok(list::page(owners, page, |owner: &Owner| owner.id.as_str()))
+    }
+
     async fn set_owner_disabled(&self, act: &Act, id: &OwnerId, disabled: bool) -> Result<bool> {
         let update = query("UPDATE owners SET disabled = $2 WHERE id = $1");
         let mut write = self.connections.write().await?;

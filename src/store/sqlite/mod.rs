@@ -33,6 +33,13 @@ macro_rules! row_id {
     };
 }
 
+/// A text with A to Z as a to z, and nothing else changed.
+macro_rules! ascii_lower {
+    ($text:literal) => {
+        concat!("lower(", $text, ")")
+    };
+}
+
 /// The rows of `$1`, a JSON list of objects, as a table `r` of these columns.
 macro_rules! rows {
     ($first:ident $first_type:ident $(, $name:ident $type:ident)*) => {

@@ -16,6 +16,7 @@ mod outage;
 mod owners;
 mod rotation;
 mod schema;
+mod search;
 mod secrets;
 
 use std::collections::BTreeMap;

@@ -23,6 +23,8 @@ workers = 2
 argon2 = { memory = "64KiB", iterations = 1, parallelism = 1 }
 [limits]
 failed_auth_per_ip = "1000000/min"
+[admin]
+failed_sign_in_per_ip = "1000000/min"
 "#;
 const BINARY: &str = env!("CARGO_BIN_EXE_keygate");
 /// What was its standard input is handed over to the binary, which must find its own number in the
