@@ -14,7 +14,6 @@ mod list;
 mod may;
 mod once;
 mod query;
-mod receipt;
 mod revoke;
 mod rotate;
 mod row;

@@ -11,7 +11,7 @@ use crate::admin::access::{Caller, SignedIn};
 use crate::admin::dashboard::chart::Chart;
 use crate::admin::dashboard::keys::usage::{DAYS, chart};
 use crate::admin::dashboard::words::{Moment, count, page_from};
-use crate::admin::dashboard::{Fields, Frame, PageError, Section, page};
+use crate::admin::dashboard::{Fields, Frame, PageError, Section, page, receipt};
 use crate::domain::{KeyWithSecrets, Millionths, Owner, OwnerId};
 use crate::store::credits::balance;
 use crate::store::{Credits, KeyFilter, StoreError, UsageBy, UsageFilter, UsageRow};
@@ -43,10 +43,10 @@ pub(super) struct Shown {
     pub(super) wrong: Option<String>,
 }
 
-/// What was done, and whether nothing about it is open.
+/// What was done, and who has confirmed it.
 pub(super) struct Done {
     pub(super) text: String,
-    pub(super) is_sure: bool,
+    pub(super) receipt: Option<receipt::Words>,
 }
 
 struct Key {
@@ -84,7 +84,7 @@ pub(super) async fn show(
     // Said by the form's answer, which leads here; whatever else stands there is not repeated.
     let added = asked.text("added").parse::<Millionths>().ok();
     shown.done =
-        added.map(|amount| Done { text: format!("Added {amount} credits."), is_sure: true });
+        added.map(|amount| Done { text: format!("Added {amount} credits."), receipt: None });
     Ok(page(&shown))
 }
 
