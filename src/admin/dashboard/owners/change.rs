@@ -107,7 +107,7 @@ mod tests {
             let none = Vec::new;
             Receipt { instances, confirmed, slowest_ms, silent: none(), late: none() }
         };
-        let said = |disabled, receipt| told(disabled, receipt).text;
+        let said = |disabled, receipt: Option<&Receipt>| told(disabled, receipt).text;
         assert_eq!(
             said(true, Some(&receipt(2, 2, Some(12)))),
             "Disabled: all its keys are refused. Confirmed by 2 of 2 running instances, the \
