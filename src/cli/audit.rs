@@ -17,7 +17,6 @@ use crate::store::AuditFilter;
 
 /// `audit`.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Audit {
     #[command(subcommand)]
     command: Option<Verb>,
@@ -57,12 +56,25 @@ struct Listed {
     paging: Paging,
 }
 
+impl Listed {
+    fn is_narrowed(&self) -> bool {
+        let Self { since, actor, key, paging: Paging { limit, cursor } } = self;
+        let texts = [actor, key, cursor].into_iter().any(Option::is_some);
+        texts || since.is_some() || limit.is_some()
+    }
+}
+
 /// Does what was asked of the log.
 pub(crate) async fn run(audit: Audit, globals: &Globals) -> Result {
     let session = Session::open(globals).await?;
     let output = globals.output();
     match audit.command {
         None => list(&session, audit.listed, output).await,
+        // Not by clap, which would refuse `--json` and `--config` in this place too.
+        Some(Verb::Verify(_)) if audit.listed.is_narrowed() => {
+            Err(Failure::mistaken("`audit verify` goes through the whole log")
+                .with_hint("leave out what narrows the list: --since, --actor, --key, --limit"))
+        }
         Some(Verb::Verify(Verify { expect })) => {
             let verdict = session.store.verify_audit(expect.as_deref()).await?;
             tell(&verdict, expect.is_some(), output)

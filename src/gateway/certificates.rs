@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Control;
 use crate::config::Config;
-use crate::tls::{ServerFiles, TlsError, TlsServer};
+use crate::tls::{TlsError, TlsServer};
 
 /// Those of the data plane and of the admin listener, where they have any.
 pub(super) struct Certificates {
@@ -25,12 +25,15 @@ impl Certificates {
     /// Goes over to those that a configuration names; all of them can be used, or nothing changes.
     /// What it names as before keeps its sessions.
     pub(super) fn follow(&mut self, config: &Config) -> Result<(), TlsError> {
-        let server = changed(self.server.as_ref(), &config.server.tls, TlsServer::new)?;
-        let admin = changed(self.admin.as_ref(), &config.admin.tls, TlsServer::http1)?;
-        if let Some(server) = server {
+        let (server, admin) = (config.server.tls.as_ref(), config.admin.tls.as_ref());
+        let is_other = self.server.as_ref().map(TlsServer::files) != server;
+        let is_another = self.admin.as_ref().map(TlsServer::files) != admin;
+        let server = server.filter(|_| is_other).cloned().map(TlsServer::new).transpose()?;
+        let admin = admin.filter(|_| is_another).cloned().map(TlsServer::http1).transpose()?;
+        if is_other {
             self.server = server;
         }
-        if let Some(admin) = admin {
+        if is_another {
             self.admin = admin;
         }
         Ok(())
@@ -67,16 +70,4 @@ impl Certificates {
             self.put_in_force(control);
         }
     }
-}
-
-/// What a listener goes over to; `None`: it stays with what it has.
-fn changed(
-    held: Option<&TlsServer>,
-    wanted: &Option<ServerFiles>,
-    make: fn(ServerFiles) -> Result<TlsServer, TlsError>,
-) -> Result<Option<Option<TlsServer>>, TlsError> {
-    if held.map(TlsServer::files) == wanted.as_ref() {
-        return Ok(None);
-    }
-    wanted.clone().map(make).transpose().map(Some)
 }

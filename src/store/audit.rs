@@ -150,7 +150,7 @@ impl<'e> Chain<'e> {
             return Some(ChainFault::Missing);
         }
         if hash(row) != row.hash {
-            let is_moved = self.was_elsewhere(row);
+            let is_moved = was_elsewhere(row);
             return Some(if is_moved { ChainFault::Moved } else { ChainFault::Changed });
         }
         (row.previous != previous || row.place < self.next()).then_some(ChainFault::Unlinked)
@@ -160,12 +160,12 @@ impl<'e> Chain<'e> {
     fn next(&self) -> i64 {
         self.last.as_ref().map_or(1, |row| row.place + 1)
     }
+}
 
-    /// Whether it is whole but for its place. Rows are moved by a few places, if at all.
-    fn was_elsewhere(&self, row: &StoredRow) -> bool {
-        let mut near = row.place.saturating_sub(NEAR)..=row.place.saturating_add(NEAR);
-        near.any(|place| hash(&StoredRow { place, ..row.clone() }) == row.hash)
-    }
+/// Whether a row is whole but for its place. Rows are moved by a few places, if at all.
+fn was_elsewhere(row: &StoredRow) -> bool {
+    let mut near = row.place.saturating_sub(NEAR)..=row.place.saturating_add(NEAR);
+    near.any(|place| hash(&StoredRow { place, ..row.clone() }) == row.hash)
 }
 
 #[cfg(test)]

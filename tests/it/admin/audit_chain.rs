@@ -35,7 +35,7 @@ fn verify(place: &Installation, more: &[&str]) -> (Printed, Value) {
 
 /// The log is broken at that place, at the row of that owner.
 #[track_caller]
-fn is_broken(place: &Installation, at: i64, id: Option<&str>, how: &str) {
+fn is_broken(place: &Installation, at: usize, id: Option<&str>, how: &str) {
     let (told, json) = verify(place, &[]);
     assert_eq!(told.code, 1, "{}", told.out);
     assert_eq!(json["unbroken"], false);
@@ -80,6 +80,8 @@ fn what_keygate_wrote_is_unbroken_and_can_be_noted(
     assert_eq!((told.code, &json["expected_found"]), (1, &json!(false)));
     assert!(told.err.contains("cut off or written anew"), "{}", told.err);
     assert_eq!(place.try_run(&["audit", "verify", "--expect", "abc"]).code, 2);
+    assert_eq!(place.try_run(&["audit", "--json", "verify"]).code, 0);
+    assert_eq!(place.try_run(&["audit", "--actor", "setup", "verify"]).code, 2);
 
     // Cut off behind a row, it is whole again, but for who has noted what it was.
     let (_, json) = verify(&place, &[]);
@@ -106,7 +108,7 @@ fn what_keygate_wrote_is_unbroken_and_can_be_noted(
 )]
 fn the_row_that_was_changed_by_hand_is_named(
     #[case] by_hand: &str,
-    #[case] at: i64,
+    #[case] at: usize,
     #[case] how: &str,
     #[values(Kind::Sqlite, Kind::Postgres)] kind: Kind,
 ) {
@@ -119,8 +121,8 @@ fn the_row_that_was_changed_by_hand_is_named(
     let standing = match how {
         "missing" => None,
         // What was written after it stands there now.
-        "moved" => Some(ids[at as usize].as_str()),
-        _ => Some(ids[at as usize - 1].as_str()),
+        "moved" => Some(ids[at].as_str()),
+        _ => Some(ids[at - 1].as_str()),
     };
     is_broken(&place, at, standing, how);
 }

@@ -45,7 +45,7 @@ fn the_admin_plane_speaks_https_alone_and_its_cookie_never_goes_in_clear() {
     let plain = cookie.replace("__Host-", "");
     let page = call(&gateway, &authority, "/").header(&format!("Cookie: {plain}")).send();
     assert_eq!(page.status, 303);
-    let clear = wire::raw(at, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n".to_owned());
+    let clear = wire::raw(at, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(!clear.starts_with(b"HTTP"), "{clear:?}");
     let health = gateway.installation();
     health.rewrite(&format!("[admin]\nlisten = \"{at}\""));
