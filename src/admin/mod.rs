@@ -30,7 +30,7 @@ use crate::telemetry::metrics;
 pub use access::Door;
 pub use error::ApiError;
 pub use live::{Live, NotReloaded, ReadyReport, RefusalFilter};
-pub use server::serve;
+pub use server::{AdminTls, serve};
 pub use state::AdminState;
 
 /// Every endpoint of the admin listener.

@@ -1,4 +1,5 @@
 //! The admin plane: its API, its dashboard, who may come in.
 
 mod access;
+mod audit_chain;
 mod browser;
