@@ -3,3 +3,4 @@
 mod access;
 mod audit_chain;
 mod browser;
+mod live;
