@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
-use super::Error;
+use super::{Error, usage};
 
 /// What stands before the endpoints.
 #[derive(utoipa::OpenApi)]
@@ -14,9 +14,12 @@ use super::Error;
         title = "keygate admin API",
         description = "Owners, keys, what they use and who changed them.\n\nEvery call takes an admin token as a Bearer; `keygate admin-token create` makes the first one. A token of the role `viewer` sees everything and changes nothing. Lists come in pages: `next_cursor` is the `cursor` of the next one. Money is decimal text, times are RFC 3339 in UTC. Unknown fields are refused."
     ),
-    components(schemas(Error))
+    components(schemas(Error, usage::Group))
 )]
 pub(super) struct Document;
+
+/// Texts without control characters.
+const NO_CONTROLS: &str = r"^[^\x00-\x1f\x7f-\x9f]*$";
 
 /// A method's operation in the document.
 type Operation = Map<String, Value>;
@@ -45,12 +48,14 @@ pub(super) fn complete(document: &OpenApi, creating: &BTreeSet<String>) -> Value
         if creating.contains(id) {
             add_parameter(operation, idempotency_key());
         }
+        refuse_controls(operation);
         let noun = path.trim_start_matches("/admin/v1/").split('/').next().unwrap_or_default();
         operation.insert("tags".to_owned(), json!([noun]));
         let role = if method == "get" { "viewer" } else { "admin" };
         let security = json!([{ "admin_token": [role] }]);
         let security = operation.entry("security").or_insert(security).clone();
         let admins = security[0]["admin_token"][0] == "admin";
+        describe_answers(operation, method);
         for (status, description) in common(path, operation, admins) {
             add_answer(operation, status, description);
         }
@@ -83,6 +88,36 @@ fn common(path: &str, operation: &Operation, admins: bool) -> Vec<(&'static str,
     .into_iter()
     .filter_map(|(can_be, status, description)| can_be.then_some((status, description)))
     .collect()
+}
+
+/// No text in a query has a control character in it.
+fn refuse_controls(operation: &mut Operation) {
+    let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) else {
+        return;
+    };
+    for parameter in parameters.iter_mut().filter(|parameter| parameter["in"] == "query") {
+        let Some(schema) = parameter["schema"].as_object_mut() else { continue };
+        if schema.get("type").is_some_and(|it| it == "string") {
+            schema.entry("pattern").or_insert_with(|| json!(NO_CONTROLS));
+        }
+    }
+}
+
+/// Says of each answer when it comes, where the endpoint left that to its own description.
+fn describe_answers(operation: &mut Operation, method: &str) {
+    let Some(answers) = operation.get_mut("responses").and_then(Value::as_object_mut) else {
+        return;
+    };
+    for (status, answer) in answers {
+        let description = match status.as_str() {
+            "201" => "It is made.",
+            _ if method == "get" => "What was asked for.",
+            _ => "It is done.",
+        };
+        if answer["description"].as_str().unwrap_or_default().is_empty() {
+            answer["description"] = json!(description);
+        }
+    }
 }
 
 fn add_answer(operation: &mut Operation, status: &str, description: &str) {

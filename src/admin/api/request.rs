@@ -92,7 +92,7 @@ impl<T: DeserializeOwned> FromRequest<AdminState> for Body<T> {
     }
 }
 
-/// A JSON body that may be left out.
+/// A JSON body that may be left out, or null.
 pub(super) struct MaybeBody<T>(pub(super) T);
 
 impl<T: DeserializeOwned + Default> FromRequest<AdminState> for MaybeBody<T> {
@@ -107,8 +107,8 @@ impl<T: DeserializeOwned + Default> FromRequest<AdminState> for MaybeBody<T> {
             return Ok(Self(T::default()));
         }
         let request = Request::from_parts(parts, bytes.into());
-        let Body(body) = Body::from_request(request, state).await?;
-        Ok(Self(body))
+        let Body(body) = Body::<Option<T>>::from_request(request, state).await?;
+        Ok(Self(body.unwrap_or_default()))
     }
 }
 

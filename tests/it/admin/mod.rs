@@ -1,3 +1,4 @@
 //! The admin plane: its API, its dashboard, who may come in.
 
 mod access;
+mod api;

@@ -20,6 +20,7 @@ pub(in crate::admin::api) struct Wanted {
     /// In this status.
     #[param(value_type = Option<schema::KeyStatus>)]
     status: Option<String>,
+    /// Of this environment.
     #[param(value_type = Option<schema::Environment>)]
     environment: Option<String>,
     /// Having this scope in so many words.
@@ -27,13 +28,13 @@ pub(in crate::admin::api) struct Wanted {
     /// Right below this key: its id.
     parent: Option<String>,
     /// Made before, and not used for so long.
-    #[param(pattern = r"^[0-9]{1,4}(s|m|h|d)$", example = "30d")]
+    #[param(pattern = r"^(0|[0-9]+(ms|s|m|h|d))$", example = "30d")]
     unused_for: Option<String>,
     /// Whose newest secret is older.
-    #[param(pattern = r"^[0-9]{1,4}(s|m|h|d)$", example = "90d")]
+    #[param(pattern = r"^(0|[0-9]+(ms|s|m|h|d))$", example = "90d")]
     older_than: Option<String>,
     /// Not revoked, and ending by itself within this.
-    #[param(pattern = r"^[0-9]{1,4}(s|m|h|d)$", example = "7d")]
+    #[param(pattern = r"^(0|[0-9]+(ms|s|m|h|d))$", example = "7d")]
     expiring_within: Option<String>,
     /// Active, with a rotation that is overdue; no other status may be asked for beside it.
     overdue: Option<bool>,

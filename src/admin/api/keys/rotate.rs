@@ -10,7 +10,7 @@ use crate::admin::access::Administrator;
 #[serde(deny_unknown_fields)]
 pub(in crate::admin::api) struct RotateBody {
     /// How long the old secret goes on working, `0` not at all; else `keys.rotation_grace`.
-    #[schema(pattern = r"^(0|[0-9]{1,4}(s|m|h|d))$", example = "7d")]
+    #[schema(pattern = r"^(0|[0-9]+(ms|s|m|h|d))$", example = "7d")]
     grace: Option<String>,
     /// Ends the older of two live secrets at once.
     replace: Option<bool>,
