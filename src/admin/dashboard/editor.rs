@@ -56,6 +56,22 @@ pub(super) async fn guard(
     }
 }
 
+/// No page and no question without a session.
+pub(super) async fn guard_questions(
+    State(state): State<AdminState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match SignedIn::from_request_parts(&mut parts, &state).await {
+        Ok(SignedIn(caller)) => {
+            parts.extensions.insert(caller);
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(refused) => refused,
+    }
+}
+
 /// Forms come from our own pages: browsers say so, and what does not say so is refused. That is
 /// beside `SameSite=Strict`, which another service on the same host would get past.
 pub(super) async fn same_origin(request: Request, next: Next) -> Response {

@@ -16,6 +16,7 @@ mod login;
 mod names;
 mod overview;
 mod owners;
+mod receipt;
 mod refusals;
 mod routes;
 mod settings;
@@ -42,13 +43,18 @@ pub(super) fn router(state: &AdminState) -> Router<AdminState> {
         .route("/refusals/{request_id}", get(refusals::show_one))
         .merge(keys::router())
         .merge(owners::router())
-        .merge(routes::router())
         .merge(settings::router())
         .merge(webhooks::router())
         .layer(from_fn_with_state(state.clone(), editor::guard))
+        .merge(questions(state))
         .merge(ways_in())
         .layer(from_fn(editor::same_origin))
         .route("/assets/{file}", get(assets::serve))
+}
+
+/// Forms that change nothing and whose fields no address may hold, for everybody who is signed in.
+fn questions(state: &AdminState) -> Router<AdminState> {
+    routes::router().layer(from_fn_with_state(state.clone(), editor::guard_questions))
 }
 
 /// The pages for who is not signed in, or not any more.

@@ -194,7 +194,8 @@ fn list<T: FromStr<Err: Display>>(
     read
 }
 
-fn end(fields: &Fields, now: Timestamp, wrong: &mut Wrong) -> End {
+/// When the key is to end.
+pub(super) fn end(fields: &Fields, now: Timestamp, wrong: &mut Wrong) -> End {
     let chosen = fields.text("expires");
     if let Some((_, days)) = ENDS.into_iter().find(|(name, _)| *name == chosen) {
         let at = now.checked_add(SignedDuration::from_hours(24 * days));
@@ -273,7 +274,10 @@ mod tests {
         assert_eq!(typed.monthly_budget, Millionths::new(50_000_000));
         assert_eq!(typed.expires, End::At("2027-01-31T00:00:00Z".parse().unwrap()));
         assert_eq!(typed.metadata["url"], "a=b");
-        assert_eq!((typed.rotation_interval_days, typed.environment), (Some(90), Environment::Test));
+        assert_eq!(
+            (typed.rotation_interval_days, typed.environment),
+            (Some(90), Environment::Test)
+        );
     }
 
     #[test]
@@ -301,7 +305,8 @@ mod tests {
 
     #[test]
     fn an_end_is_so_far_from_now_or_never_or_left_alone() {
-        let end = |chosen| read(&fields(&[("name", "k"), ("expires", chosen)]), now()).unwrap().expires;
+        let end =
+            |chosen| read(&fields(&[("name", "k"), ("expires", chosen)]), now()).unwrap().expires;
         assert_eq!(end("30d"), End::At("2026-12-29T12:00:00Z".parse().unwrap()));
         assert_eq!((end("never"), end("")), (End::Never, End::Kept));
     }

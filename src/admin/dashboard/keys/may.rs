@@ -32,9 +32,9 @@ pub(super) struct ScopeUse {
     pub(super) used_by: Vec<String>,
 }
 
-/// Every route, in the order of the configuration, those that keygate answers itself last. `family`
-/// is the key and those above it.
-pub(super) fn routes(plan: &Plan, family: &[Key]) -> Vec<RouteRow> {
+/// Every route, in the order of the configuration; then those that keygate answers itself. `family` is
+/// the key and those above it.
+pub(super) fn routes(plan: &Plan, family: &[Key]) -> (Vec<RouteRow>, Vec<RouteRow>) {
     let rights = rights(plan, family);
     let environment = family.first().map_or(Environment::Live, |key| key.environment);
     let row = |route: &Route| RouteRow {
@@ -43,7 +43,9 @@ pub(super) fn routes(plan: &Plan, family: &[Key]) -> Vec<RouteRow> {
         needs: needs(&route.requirement),
         refused: refused(route, &rights, environment),
     };
-    plan.router.routes().iter().map(row).collect()
+    let routes = plan.router.routes().iter();
+    let (calls, routes): (Vec<_>, Vec<_>) = routes.partition(|route| route.call.is_some());
+    (routes.into_iter().map(row).collect(), calls.into_iter().map(row).collect())
 }
 
 /// The scopes that a key was granted itself, against the routes that were used.
@@ -174,12 +176,12 @@ mod tests {
     }
 
     fn refusals(family: &[Key]) -> Vec<Option<String>> {
-        routes(&plan(), family).into_iter().map(|route| route.refused).collect()
+        routes(&plan(), family).0.into_iter().map(|route| route.refused).collect()
     }
 
     #[test]
     fn each_route_says_what_it_asks_for_and_why_a_key_may_not() {
-        let told = routes(&plan(), &[key(&["a:read"], Environment::Live)]);
+        let (told, _) = routes(&plan(), &[key(&["a:read"], Environment::Live)]);
         let told: Vec<_> = told
             .iter()
             .map(|r| (r.methods.as_str(), r.path.as_str(), r.needs.as_str(), r.refused.as_deref()))

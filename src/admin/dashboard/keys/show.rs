@@ -29,8 +29,11 @@ struct Show {
     disabled: bool,
     secrets: Vec<SecretRow>,
     routes: Vec<RouteRow>,
+    /// What keygate answers itself.
+    calls: Vec<RouteRow>,
     /// `3 of 7 routes`.
     allowed: String,
+    allowed_calls: String,
     scopes: Vec<ScopeUse>,
     usage: Usage,
     limits: Option<Vec<LimitRow>>,
@@ -56,8 +59,7 @@ pub(super) async fn show(
     let [view] = &views[..] else { unreachable!("a key has one view") };
     let usage = Usage::of(&state, &id).await?;
     let (children, more_children) = children(&state, &id).await?;
-    let routes = routes(&plan, &family);
-    let allowed = routes.iter().filter(|route| route.refused.is_none()).count();
+    let (routes, calls) = routes(&plan, &family);
     let credits = state.store.credits(&owner.id).await?;
     let limits = state.live.limits(&id);
     let above = family.iter().skip(1).rev().map(|key: &Key| Relative::new(key, None, now));
@@ -69,8 +71,10 @@ pub(super) async fn show(
         revoked: view.status == KeyStatus::Revoked,
         disabled: held.key.disabled,
         secrets: view.secrets.iter().rev().map(|secret| SecretRow::new(secret, now)).collect(),
-        allowed: format!("{allowed} of {}", counted(routes.len() as u64, "route")),
+        allowed: allowed(&routes, "route"),
+        allowed_calls: allowed(&calls, "call"),
         routes,
+        calls,
         scopes: scopes(&plan, &held.key.scopes, &usage.used_routes()),
         usage,
         limits: limits.map(|all| all.iter().map(|it| LimitRow::new(it, now)).collect()),
@@ -89,6 +93,12 @@ pub(super) async fn find(state: &AdminState, id: &KeyId) -> Result<Loaded, PageE
         let message = "There is no such key. The list of keys has all there are.";
         PageError::new(axum::http::StatusCode::NOT_FOUND, message)
     })
+}
+
+/// How many of so many: `3 of 7 routes`.
+fn allowed(routes: &[RouteRow], one: &str) -> String {
+    let allowed = routes.iter().filter(|route| route.refused.is_none()).count();
+    format!("{allowed} of {}", counted(routes.len() as u64, one))
 }
 
 /// What the page is told in its address that was done.
