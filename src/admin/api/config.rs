@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::*;
+use super::{AdminState, Answer, ApiError, Body, Error, Json, Serialize, State, ToSchema};
 use crate::admin::NotReloaded;
 use crate::admin::access::{Administrator, Viewer};
 use crate::config::{self, Problem};

@@ -4,9 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use axum::http::Method;
 use serde::Deserialize;
-use utoipa::IntoParams;
 
-use super::*;
+use super::{AdminState, Answer, ApiError, Asked, Body, Error, Json, State, ToSchema};
 use crate::admin::RefusalFilter;
 use crate::admin::access::Viewer;
 use crate::domain::{Explanation, KeyId, Reason, RefusedRequest};
@@ -16,7 +15,7 @@ use crate::proxy::explain::{Credential, ExplainError, Question, Sources, explain
 const NO_KEY: &str = "There is no such key with a secret";
 
 /// Which request.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {

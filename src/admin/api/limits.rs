@@ -1,6 +1,6 @@
 //! `GET /admin/v1/keys/{id}/limits`: how a key's limits stand, by the very counters that decide.
 
-use super::*;
+use super::{AdminState, Answer, ApiError, Id, Json, Serialize, State, ToSchema};
 use crate::admin::access::Viewer;
 use crate::domain::{KeyId, LimitStanding};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::*;
+use super::{AdminState, Json, List, Serialize, State, ToSchema};
 use crate::admin::access::Viewer;
 use crate::domain::TrafficSample;
 
