@@ -6,7 +6,9 @@ use async_trait::async_trait;
 
 use crate::config::{LoadedConfig, Problem};
 use crate::domain::{InstanceId, KeyId, LimitStanding, Reason, RefusedRequest, TrafficSample};
+use crate::limit::Standing;
 use crate::proxy::plan::Plan;
+use crate::proxy::route::Route;
 
 /// How the gateway stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +70,9 @@ pub trait Live: Send + Sync {
     /// How a key's limits stand, its routes' among them; `None` where this instance does not hold the
     /// key, for which nothing is counted then.
     fn limits(&self, key: &KeyId) -> Option<Vec<LimitStanding>>;
+    /// How the limits stand that a request of a key on a route of the [plan](Live::plan) is counted
+    /// against, and whether each is the route's; `None` as for [`Live::limits`].
+    fn standings(&self, key: &KeyId, route: &Route) -> Option<Vec<(Standing, bool)>>;
     /// The last requests that this instance refused, newest first, so many at most.
     fn refusals(&self, filter: &RefusalFilter, most: usize) -> Vec<RefusedRequest>;
     /// What this instance did of late, oldest first.

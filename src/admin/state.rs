@@ -1,10 +1,11 @@
 //! What the endpoints and the dashboard's pages answer from.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::access::{Caller, Door};
+use super::access::{Caller, Door, Knock};
 use super::error::ApiError;
 use super::live::Live;
 use crate::auth::mint::{Asker, Mint};
@@ -33,6 +34,17 @@ impl AdminState {
     /// The time now.
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Somebody at the door, who comes from there.
+    pub(super) fn knock(&self, address: IpAddr) -> Knock<'_> {
+        let limit = self.loaded().config.admin.failed_sign_in_per_ip;
+        Knock { address, limit, store: &self.store, now: self.now() }
+    }
+
+    /// Whether browsers come over TLS.
+    pub(super) fn is_https(&self) -> bool {
+        self.loaded().config.admin.tls.is_some()
     }
 
     /// The configuration in force.

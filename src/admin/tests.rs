@@ -12,7 +12,9 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::config::{Environment, LoadedConfig, parse};
 use crate::domain::{Clock, InstanceId, KeyId, LimitStanding, RefusedRequest, TrafficSample};
+use crate::limit::Standing;
 use crate::proxy::plan::Plan;
+use crate::proxy::route::Route;
 use crate::store::SqliteStore;
 use crate::telemetry::metrics::Metrics;
 
@@ -40,6 +42,10 @@ impl Live for Stand {
     }
 
     fn limits(&self, _: &KeyId) -> Option<Vec<LimitStanding>> {
+        None
+    }
+
+    fn standings(&self, _: &KeyId, _: &Route) -> Option<Vec<(Standing, bool)>> {
         None
     }
 
@@ -83,7 +89,7 @@ impl TestAdmin {
             door: Arc::new(Door::new(Arc::clone(&metrics)).unwrap()),
         };
         let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(serve(listener, state, stopped));
+        let served = tokio::spawn(serve(listener, state, AdminTls::default(), stopped));
         Self { address, stand, metrics, stop, served, _folder: folder }
     }
 

@@ -99,7 +99,9 @@ impl From<ExplainError> for Failure {
         match error {
             ExplainError::Store(error) => error.into(),
             ExplainError::Plan(_) => Self::mistaken(error.to_string()),
-            ExplainError::Hash(_) | ExplainError::NoKey(_) => Self::failed(error.to_string()),
+            ExplainError::Hash(_) | ExplainError::Broken(_) | ExplainError::NoKey(_) => {
+                Self::failed(error.to_string())
+            }
         }
     }
 }

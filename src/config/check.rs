@@ -70,7 +70,12 @@ fn admin(admin: &Table, complaints: &mut Complaints<'_>) -> Admin {
                 .to_owned(),
         );
     }
-    Admin { listen, tls, keep_refusals: admin.count("keep_refusals") as usize }
+    Admin {
+        listen,
+        tls,
+        failed_sign_in_per_ip: admin.node("failed_sign_in_per_ip").and_then(Node::limit),
+        keep_refusals: admin.count("keep_refusals") as usize,
+    }
 }
 
 fn server(server: &Table, complaints: &mut Complaints<'_>) -> Server {

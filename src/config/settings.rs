@@ -210,6 +210,13 @@ const ADMIN: &[Setting] = &[
          that ends TLS on the same machine.",
     ),
     Setting::default(
+        "failed_sign_in_per_ip",
+        One(LimitOrNone),
+        r#""10/min""#,
+        "Refused admin tokens, sessions and set-up codes of one address; past it, whatever is not \
+         already known to be good gets 429 from there.",
+    ),
+    Setting::default(
         "keep_refusals",
         One(Integer { least: 0, most: 100_000 }),
         "1000",

@@ -65,6 +65,8 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// Its certificate; `None`: plain HTTP.
     pub tls: Option<ServerFiles>,
+    /// How often one address may fail to sign in; `None`: as often as it likes.
+    pub failed_sign_in_per_ip: Option<Limit>,
     /// How many refusals each instance holds to explain them.
     pub keep_refusals: usize,
 }

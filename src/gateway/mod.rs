@@ -3,6 +3,7 @@
 //! Two planes in one process: each worker a thread with a runtime of its own, and around them the
 //! control plane on the runtime that [`Gateway::start`] is called on.
 
+mod certificates;
 mod handover;
 mod listeners;
 mod live;
@@ -22,15 +23,16 @@ use anyhow::{Context as _, bail};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use self::certificates::Certificates;
 use self::handover::Shares;
 use self::listeners::{Bound, Listeners};
 use self::reload::Reloader;
 use self::systemd::Inherited;
-use crate::admin::{self, AdminState, Door, Live};
+use crate::admin::{self, AdminState, AdminTls, Door, Live, NotReloaded};
 use crate::auth::Authenticator;
 use crate::auth::flush::{flush, keep_flushing};
 use crate::auth::pool::Argon2Pool;
@@ -45,14 +47,15 @@ use crate::limit::{ConnectionCounts, RedisClient, SharedLimits};
 use crate::proxy::listener::Listener;
 use crate::proxy::plan::Plan;
 use crate::proxy::probe::Probers;
+use crate::proxy::refusals::Refusals;
 use crate::proxy::worker::{self, Order, Shared};
 use crate::rotation::{Terms, keep_time};
 use crate::self_service::{Clerk, Desk, Office};
 use crate::spend::{Keeper, Now, Spender};
 use crate::store::{self, Store, StoreError};
 use crate::telemetry::access::AccessLog;
+use crate::telemetry::history::History;
 use crate::telemetry::metrics::Metrics;
-use crate::tls::TlsServer;
 use crate::usage::Journal;
 use crate::webhooks::Webhooks;
 
@@ -69,11 +72,16 @@ pub struct Gateway {
     data_addresses: Vec<SocketAddr>,
     redirect_address: Option<SocketAddr>,
     admin: Admin,
+    door: Arc<Door>,
     shares: Shares,
     background: Vec<AbortHandle>,
     reloader: Reloader,
+    reloads: mpsc::Receiver<WantsReload>,
     signals: Signals,
 }
+
+/// Who wants the configuration reloaded, and is told how that went.
+type WantsReload = oneshot::Sender<Result<(), NotReloaded>>;
 
 impl Gateway {
     /// Starts every part and listens. The store need not be in reach: then it is waited for, and
@@ -117,10 +125,10 @@ impl Gateway {
         let (spender, keeper) =
             hold_leases(&config, &store, &journal, &membership, &sync, &metrics);
         let (desk, clerk) = Desk::new();
-        let tls = config.server.tls.clone().map(TlsServer::new).transpose()?;
+        let certificates = Certificates::of(&config)?;
         let shared = Arc::new(Shared {
             https_port: data_addresses[0].port(),
-            tls: ArcSwapOption::new(tls.as_ref().map(|tls| Arc::clone(tls.config()))),
+            tls: ArcSwapOption::empty(),
             generation: AtomicU64::new(plan.generation),
             plan: ArcSwap::from_pointee(plan),
             auth: Authenticator::new(Arc::clone(&sync), pool, digests),
@@ -130,6 +138,7 @@ impl Gateway {
             journal,
             metrics: Arc::clone(&metrics),
             access_log,
+            refusals: Refusals::of(config.server.workers),
             connections_by_address: ConnectionCounts::default(),
             open_connections: AtomicUsize::new(0),
         });
@@ -138,18 +147,24 @@ impl Gateway {
         let webhooks = Webhooks::new(Arc::clone(&store), &loaded, clock, Arc::clone(&metrics));
         let webhooks = Arc::new(webhooks.map_err(anyhow::Error::msg)?);
         tokio::spawn(Arc::clone(&webhooks).run());
+        let (wants_reload, reloads) = mpsc::channel(1);
         let control = Arc::new(Control {
             webhooks,
+            history: History::default(),
+            reloads: wants_reload,
             shared: Arc::clone(&shared),
             store: Arc::clone(&store),
             membership,
+            admin_tls: AdminTls::default(),
             loaded: ArcSwap::from_pointee(loaded.clone()),
             draining: AtomicBool::new(false),
         });
+        certificates.put_in_force(&control);
         let mut background =
             start_background(synchroniser, redis, keeper, &shared, Arc::clone(&store));
         background.extend(usage::start_background(&shared, &store));
         background.push(serve_calls(clerk, &control));
+        background.push(keep_history(&control));
         // With the store in reach, the first request finds it followed already; so with Redis.
         if sync.settles_within(STORE_ANSWERS).await == StoreState::Live {
             // Nobody is let in by an instance that a receipt does not count.
@@ -161,18 +176,20 @@ impl Gateway {
         let (orders, order) = watch::channel(Order::Serve);
         let Listeners { workers, admin, shares } = bound.listen()?;
         let workers = start_workers(&shared, workers, &order)?;
+        let door = Arc::new(Door::new(Arc::clone(&metrics))?);
         let state = AdminState {
-            door: Arc::new(Door::new(Arc::clone(&metrics))?),
+            door: Arc::clone(&door),
             metrics,
             live: Arc::clone(&control) as Arc<dyn Live>,
             store,
             clock: control.shared.auth.sync.clock.clone(),
         };
-        let admin = Admin::start(state, admin)?;
+        let admin = Admin::start(state, Arc::clone(&control.admin_tls), admin)?;
         let watch = Watch::new(&loaded, environment);
         let mut probers = Probers::default();
         probers.follow(&shared.plan.load());
-        let reloader = Reloader { control: Arc::clone(&control), watch, config, probers, tls };
+        let reloader =
+            Reloader { control: Arc::clone(&control), watch, config, probers, certificates };
         Ok(Self {
             control,
             orders,
@@ -180,9 +197,11 @@ impl Gateway {
             data_addresses,
             redirect_address,
             admin,
+            door,
             shares,
             background,
             reloader,
+            reloads,
             signals: Signals::new()?,
         })
     }
@@ -202,6 +221,11 @@ impl Gateway {
         self.admin.address
     }
 
+    /// Who may come in there.
+    pub fn door(&self) -> &Arc<Door> {
+        &self.door
+    }
+
     /// Serves until SIGTERM or SIGINT, reloading at SIGHUP and when the file changes; then drains.
     pub async fn run_until_stopped(mut self) -> anyhow::Result<()> {
         systemd::ready();
@@ -212,7 +236,12 @@ impl Gateway {
             tokio::select! {
                 _ = stop.recv() => break,
                 _ = interrupt.recv() => break,
-                Some(()) = reload.recv() => self.reloader.reload_now(),
+                // What is wrong is in the log.
+                Some(()) = reload.recv() => drop(self.reloader.reload_now()),
+                Some(answer) = self.reloads.recv() => {
+                    // Who asked may have left.
+                    let _ = answer.send(self.reloader.reload_now());
+                }
                 _ = look.tick() => self.reloader.reload_if_changed(),
             }
         }
@@ -266,6 +295,11 @@ struct Control {
     store: Arc<dyn Store>,
     membership: Membership,
     webhooks: Arc<Webhooks>,
+    /// What this instance did of late.
+    history: History,
+    reloads: mpsc::Sender<WantsReload>,
+    /// What the admin listener's connections begin with.
+    admin_tls: AdminTls,
     /// The configuration in force.
     loaded: ArcSwap<LoadedConfig>,
     draining: AtomicBool,
@@ -279,13 +313,13 @@ struct Admin {
 }
 
 impl Admin {
-    fn start(state: AdminState, listener: Listener) -> io::Result<Self> {
+    fn start(state: AdminState, tls: AdminTls, listener: Listener) -> io::Result<Self> {
         let Listener { socket, is_inherited } = listener;
         let address = socket.local_addr()?;
         let socket = tokio::net::TcpListener::from_std(socket)?;
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(async move {
-            admin::serve(socket, state, stopped).await;
+            admin::serve(socket, state, tls, stopped).await;
         });
         Ok(Self { address, is_inherited, stop })
     }
@@ -411,6 +445,16 @@ fn serve_calls(clerk: Clerk, control: &Control) -> AbortHandle {
         config: Box::new(move || Arc::clone(&shared.plan.load().config)),
     };
     tokio::spawn(clerk.run(Arc::new(office))).abort_handle()
+}
+
+/// Samples what this instance does, for people to look at.
+fn keep_history(control: &Arc<Control>) -> AbortHandle {
+    let control = Arc::clone(control);
+    let keep = async move {
+        let shared = &control.shared;
+        control.history.keep(&shared.metrics, &shared.auth.sync.clock).await;
+    };
+    tokio::spawn(keep).abort_handle()
 }
 
 fn start_workers(

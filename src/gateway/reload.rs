@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::certificates::Certificates;
 use super::{Control, systemd, usage};
+use crate::admin::NotReloaded;
 use crate::config::reload::Watch;
 use crate::config::{Config, LoadedConfig, Problem};
 use crate::proxy::plan::Plan;
 use crate::proxy::probe::Probers;
-use crate::tls::TlsServer;
 
 /// Keeps the configuration fresh.
 pub(super) struct Reloader {
@@ -17,59 +18,43 @@ pub(super) struct Reloader {
     /// What the parts that can't be changed while they run were started with.
     pub(super) config: Arc<Config>,
     pub(super) probers: Probers,
-    /// The listeners' certificates.
-    pub(super) tls: Option<TlsServer>,
+    pub(super) certificates: Certificates,
 }
 
 impl Reloader {
-    pub(super) fn reload_now(&mut self) {
+    pub(super) fn reload_now(&mut self) -> Result<(), NotReloaded> {
         systemd::reloading();
         let loaded = self.watch.reload();
-        self.take_over(loaded);
-        self.refresh_certificates();
+        let taken = self.take_over(loaded);
+        self.certificates.refresh(&self.control);
         systemd::ready();
+        taken
     }
 
     pub(super) fn reload_if_changed(&mut self) {
         if let Some(loaded) = self.watch.changed() {
-            self.take_over(loaded);
+            // What is wrong is in the log.
+            let _ = self.take_over(loaded);
         }
-        self.refresh_certificates();
-    }
-
-    /// Certificates whose files have changed are for connections from now on. Those that stand go
-    /// on with theirs.
-    fn refresh_certificates(&mut self) {
-        let Some(tls) = &mut self.tls else { return };
-        let shared = &self.control.shared;
-        match tls.refresh() {
-            Ok(false) => {}
-            Ok(true) => {
-                shared.tls.store(Some(Arc::clone(tls.config())));
-                shared.metrics.certificates_reloaded(true);
-                tracing::info!("the certificates were reloaded");
-            }
-            Err(error) => {
-                shared.metrics.certificates_reloaded(false);
-                tracing::error!(%error, "the certificates were not reloaded; the old ones stay");
-            }
-        }
+        self.certificates.refresh(&self.control);
     }
 
     /// Puts a good file in force from the next request on; a bad one is told of and changes nothing.
-    fn take_over(&mut self, loaded: Result<LoadedConfig, Vec<Problem>>) {
-        let taken = loaded.map_err(Refused::Problems).and_then(|loaded| self.put_in_force(&loaded));
+    fn take_over(&mut self, loaded: Result<LoadedConfig, Vec<Problem>>) -> Result<(), NotReloaded> {
+        let taken =
+            loaded.map_err(NotReloaded::Problems).and_then(|loaded| self.put_in_force(&loaded));
         self.control.shared.metrics.config_reloaded(taken.is_ok());
-        match taken {
+        match &taken {
             Ok(()) => tracing::info!("the configuration was reloaded"),
             Err(refused) => {
-                refused.log();
+                log(refused);
                 tracing::error!("the configuration was not reloaded; the old one stays in force");
             }
         }
+        taken
     }
 
-    fn put_in_force(&mut self, loaded: &LoadedConfig) -> Result<(), Refused> {
+    fn put_in_force(&mut self, loaded: &LoadedConfig) -> Result<(), NotReloaded> {
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
@@ -79,23 +64,24 @@ impl Reloader {
         let shared = &self.control.shared;
         let generation = shared.generation.load(Ordering::Acquire) + 1;
         let plan = Plan::new(Arc::new(loaded.config.clone()), generation)
-            .map_err(|error| Refused::Other(error.to_string()))?
+            .map_err(|error| NotReloaded::Other(error.to_string()))?
             .in_service(&shared.metrics, Some(&shared.plan.load()));
-        let cache_keys = loaded.cache_keys().map_err(Refused::Other)?;
+        let cache_keys = loaded.cache_keys().map_err(NotReloaded::Other)?;
         let routes = plan.config.routes.iter().map(|route| route.path.as_str());
-        shared.journal.know_routes(routes).map_err(|error| Refused::Other(error.to_string()))?;
+        shared
+            .journal
+            .know_routes(routes)
+            .map_err(|error| NotReloaded::Other(error.to_string()))?;
         shared.journal.keep(usage::keeping(&plan.config));
-        let webhooks = self.control.webhooks.prepare(loaded).map_err(Refused::Other)?;
-        let wanted = &loaded.config.server.tls;
-        if self.tls.as_ref().map(TlsServer::files) != wanted.as_ref() {
-            let tls = wanted.clone().map(TlsServer::new).transpose();
-            self.tls = tls.map_err(|error| Refused::Other(error.to_string()))?;
-            shared.tls.store(self.tls.as_ref().map(|tls| Arc::clone(tls.config())));
-        }
+        let webhooks = self.control.webhooks.prepare(loaded).map_err(NotReloaded::Other)?;
+        let followed = self.certificates.follow(&loaded.config);
+        followed.map_err(|error| NotReloaded::Other(error.to_string()))?;
+        self.certificates.put_in_force(&self.control);
         self.control.webhooks.put_in_force(webhooks);
         shared.auth.macs.replace_keys(cache_keys.as_ref());
         shared.auth.sync.policy.store(Arc::new(plan.policy.clone()));
         self.probers.follow(&plan);
+        shared.refusals.keep(plan.config.admin.keep_refusals);
         shared.plan.store(Arc::new(plan));
         self.control.loaded.store(Arc::new(loaded.clone()));
         shared.generation.store(generation, Ordering::Release);
@@ -107,22 +93,15 @@ impl Reloader {
     }
 }
 
-/// Why a new configuration was not taken.
-enum Refused {
-    Problems(Vec<Problem>),
-    Other(String),
-}
-
-impl Refused {
-    fn log(&self) {
-        match self {
-            Self::Problems(problems) => {
-                for problem in problems {
-                    tracing::error!(hint = problem.hint.as_deref(), "{problem}");
-                }
+/// Tells why a new configuration was not taken.
+fn log(refused: &NotReloaded) {
+    match refused {
+        NotReloaded::Problems(problems) => {
+            for problem in problems {
+                tracing::error!(hint = problem.hint.as_deref(), "{problem}");
             }
-            Self::Other(problem) => tracing::error!("{problem}"),
         }
+        NotReloaded::Other(problem) => tracing::error!("{problem}"),
     }
 }
 

@@ -87,6 +87,14 @@ impl KeyCounters {
         subjects(own, route).map(|(id, limit)| windows.state(id, limit, now_ms)).collect()
     }
 
+    /// Whether anything was counted of the key on a route of late; of shared limits, here.
+    pub fn has_counted(&self, route: RouteId) -> bool {
+        match self.shared.get() {
+            Some(shared) => shared.has_counted(route),
+            None => self.lock().has_counted(route),
+        }
+    }
+
     /// What the key has counted and holds where limits are shared; made when it is first used.
     pub(super) fn shared(&self, make: impl FnOnce() -> Arc<SharedKey>) -> &Arc<SharedKey> {
         self.shared.get_or_init(make)
@@ -172,6 +180,7 @@ mod tests {
         let take = |path| counters.take(&own, Some((route(path), &of_route)), 0);
         assert!(take("/a").is_ok());
         assert!(take("/b").is_ok());
+        assert_eq!(["/a", "/c"].map(|path| counters.has_counted(route(path))), [true, false]);
         assert_eq!(take("/a").unwrap_err().standing.limit, of_route[0]);
         assert!(take("/c").is_ok());
         assert_eq!(take("/d").unwrap_err().standing.limit, own[0]);

@@ -81,7 +81,7 @@ impl FailedAuth {
 }
 
 /// What counts as one client: an IPv4 address, or a /64 of IPv6.
-pub(super) fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

@@ -16,7 +16,7 @@ mod windows;
 
 pub use connections::ConnectionCounts;
 pub use counters::{Exceeded, KeyCounters};
-pub use failed::FailedAuth;
+pub use failed::{FailedAuth, network};
 pub use shared::{RedisClient, RedisSetupError, SharedLimits};
 pub use window::{SlidingWindow, Standing};
 pub use windows::RouteId;

@@ -53,6 +53,11 @@ impl Windows {
         }
     }
 
+    /// Whether there is a window of the key on a route.
+    pub(super) fn has_counted(&self, route: RouteId) -> bool {
+        self.of_routes.binary_search_by_key(&route, |(id, _)| *id).is_ok()
+    }
+
     /// Windows of routes that are held.
     #[cfg(test)]
     pub(super) fn routes(&self) -> usize {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rand::RngExt as _;
 
 use super::balance;
+use super::explain::Ground;
 use super::plan::{Plan, TargetPlan, UpstreamPlan};
 use super::upstream::TargetPool;
 use crate::telemetry::metrics::{Metrics, NO_ROUTE, RouteMetrics};
@@ -15,6 +16,8 @@ use crate::telemetry::metrics::{Metrics, NO_ROUTE, RouteMetrics};
 pub struct Adopted {
     /// The plan.
     pub plan: Arc<Plan>,
+    /// What this worker's refusals are told from.
+    pub ground: Arc<Ground>,
     routes: Vec<Arc<RouteMetrics>>,
     unrouted: Arc<RouteMetrics>,
     upstreams: Vec<(Targets, Option<Targets>)>,
@@ -88,7 +91,8 @@ impl Adopted {
             (Targets::new(&upstream.targets, upstream, before), sandbox)
         });
         let upstreams = upstreams.collect();
-        Self { routes, unrouted: metrics.route(NO_ROUTE), upstreams, plan }
+        let ground = Arc::new(Ground::of(&plan));
+        Self { routes, unrouted: metrics.route(NO_ROUTE), upstreams, ground, plan }
     }
 
     /// Where requests of an upstream go; those of test keys to its sandbox, if it has one.

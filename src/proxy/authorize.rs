@@ -9,8 +9,8 @@ use super::plan::Plan;
 use super::route::{Requirement, Route};
 use crate::auth::Verified;
 use crate::auth::table::{KeyEntry, KeyRecord, Moment, Rights};
-use crate::domain::{Environment, Reason, Refusal};
-use crate::limit::{Exceeded, SharedLimits, Standing};
+use crate::domain::{Environment, Limit, Reason, Refusal};
+use crate::limit::{Exceeded, RouteId, SharedLimits, Standing};
 use crate::spend::{Now, Reservation, Spender};
 
 /// Proof that a request may take its route now.
@@ -59,6 +59,23 @@ pub struct Books<'a> {
     pub shared: Option<&'a SharedLimits>,
     /// Budgets and credits.
     pub spender: &'a Spender,
+}
+
+impl Books<'_> {
+    /// How limits of a key stand, its own and those of it on a route, by the very counters that decide;
+    /// counts nothing.
+    pub fn standings(
+        self,
+        key: &KeyEntry,
+        own: &[Limit],
+        route: Option<(RouteId, &[Limit])>,
+        now_ms: u64,
+    ) -> Vec<Standing> {
+        match self.shared {
+            None => key.counters.peek(own, route, now_ms),
+            Some(shared) => shared.peek(&key.counters, &key.id, own, route, now_ms),
+        }
+    }
 }
 
 /// A key that passed every check but its limits.

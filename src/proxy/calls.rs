@@ -103,11 +103,9 @@ fn once(headers: &HeaderMap, credential: &[u8]) -> Result<Option<Once>, Refusal>
 
 /// How the limits of the key stand, this request counted.
 fn standings(caller: &Caller, verified: &Verified, worker: &Worker) -> Vec<Standing> {
-    let (record, key) = (&caller.rights.record, verified.key());
-    let (own, now_ms) = (&record.limits, worker.now_ms());
-    match worker.books().shared {
-        _ if !record.counted => Vec::new(),
-        None => key.counters.peek(own, None, now_ms),
-        Some(shared) => shared.peek(&key.counters, &key.id, own, now_ms),
+    let record = &caller.rights.record;
+    if !record.counted {
+        return Vec::new();
     }
+    worker.books().standings(verified.key(), &record.limits, None, worker.now_ms())
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::Guard;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -17,16 +18,17 @@ use super::client_address::Sender;
 use super::connection::{Connection, Holder, Waiting};
 use super::cors::Readable;
 use super::headers::Trace;
+use super::refusals::{Noted, kept_method, kept_target};
 use super::respond;
 use super::route::Route;
 use super::upstream::TargetPool;
 use super::worker::Worker;
 use crate::auth::Verified;
 use crate::auth::table::{KeyRecord, RotateBy};
-use crate::domain::{Key, Millionths, Reason};
+use crate::domain::{Key, Millionths, Reason, Refusal};
 use crate::limit::Standing;
 use crate::spend::{CostError, Reservation};
-use crate::telemetry::access::Entry;
+use crate::telemetry::access::{Entry, masked};
 use crate::usage::{Line, Place};
 
 /// nginx's word for a client that left before it was answered; never sent to anybody.
@@ -41,13 +43,17 @@ pub struct Meter {
     begun: Instant,
     begun_wall_ms: i64,
     method: Method,
-    /// As the client sent it; `None` where the request is not logged.
+    /// As the client sent it; `None` where nobody wants to know it.
     target: Option<Uri>,
+    /// Whether it is logged.
+    logged: bool,
     request_id: HeaderValue,
     route: Option<usize>,
     status: Option<u16>,
     reason: Option<Reason>,
     rotate_by: Option<RotateBy>,
+    /// Whether it passed every check.
+    admitted: bool,
     standing: Option<Standing>,
     payment: Option<Reservation>,
     readable: Option<Box<Readable>>,
@@ -71,6 +77,7 @@ impl Meter {
         trace: &Trace,
     ) -> Self {
         let logged = worker.access_log().wants();
+        let wanted = logged || adopted.plan.config.admin.keep_refusals > 0;
         Self {
             connection,
             sender,
@@ -78,12 +85,14 @@ impl Meter {
             begun: Instant::now(),
             begun_wall_ms: worker.now().wall_ms,
             method: request.method().clone(),
-            target: logged.then(|| request.uri().clone()),
+            target: wanted.then(|| request.uri().clone()),
+            logged,
             request_id: trace.request_id.clone(),
             route: None,
             status: None,
             reason: None,
             rotate_by: None,
+            admitted: false,
             standing: None,
             payment: None,
             readable: None,
@@ -153,6 +162,7 @@ impl Meter {
 
     /// It was counted, and so the limit nearest to its end stands.
     pub fn counted(&mut self, standing: Option<Standing>) {
+        self.admitted = true;
         self.standing = standing;
     }
 
@@ -201,6 +211,38 @@ impl Meter {
     pub fn status(&mut self, status: u16, reason: Option<Reason>) {
         self.status = Some(status);
         self.reason = reason;
+    }
+
+    /// It is refused. What is known of it is kept for a while, where refusals are; of a head that was
+    /// not `read`, method and target are not its own.
+    pub fn refused(&self, refusal: &Refusal, read: bool) {
+        let plan = &self.adopted.plan;
+        let most = plan.config.admin.keep_refusals;
+        if most == 0 {
+            return;
+        }
+        let format = &plan.config.keys.format;
+        let holder = self.connection.holder();
+        let spent = matches!(refusal.reason(), Reason::BudgetExceeded | Reason::CreditsExhausted);
+        let rights = holder.as_ref().map(|holder| {
+            holder.key.rights(Guard::into_inner(holder.key.record(&plan.policy)), &plan.policy)
+        });
+        let noted = Noted {
+            request_id: masked(self.request_id.to_str().unwrap_or_default(), format).into(),
+            at_ms: self.begun_wall_ms,
+            client: self.sender.address,
+            method: read.then(|| kept_method(&self.method, format)),
+            target: self.target.as_ref().filter(|_| read).map(|target| kept_target(target, format)),
+            ground: Arc::clone(&self.adopted.ground),
+            route: self.route,
+            rights,
+            journaled: self.place.is_some(),
+            admitted: self.admitted || self.sent.is_some(),
+            standing: self.standing,
+            held: holder.as_ref().filter(|_| spent).map(|holder| holder.key.purse.held()),
+            refusal: refusal.clone(),
+        };
+        self.worker.note_refusal(noted, most);
     }
 
     /// So much more of the answer's body has gone out.
@@ -264,7 +306,7 @@ impl Meter {
         let metrics = self.worker.metrics();
         self.adopted.route_metrics(self.route).answered(self.worker.index(), status);
         match (self.reason, self.connection.cut()) {
-            (Some(reason), _) => metrics.refused(reason),
+            (Some(reason), _) => metrics.refused(reason, status),
             (None, Some(reason)) => metrics.cut(reason),
             (None, None) => {}
         }
@@ -279,7 +321,7 @@ impl Drop for Meter {
         let overhead = self.overhead.unwrap_or(duration);
         let status = self.status.unwrap_or(CLIENT_LEFT);
         self.count(status, duration, overhead);
-        if let Some(target) = &self.target {
+        if let Some(target) = self.target.as_ref().filter(|_| self.logged) {
             self.log(target, status, duration, overhead);
         }
         self.connection.clear_deadline();

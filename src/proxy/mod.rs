@@ -34,6 +34,7 @@ pub mod probe;
 pub mod protocol;
 pub mod proxy_protocol;
 pub mod redirect;
+pub mod refusals;
 pub mod respond;
 pub mod route;
 pub mod serve;

@@ -22,10 +22,10 @@ pub struct Plan {
     pub generation: u64,
     /// What it was made of.
     pub config: Arc<Config>,
-    /// Paths and methods.
-    pub router: Router,
-    /// What each refusal answers.
-    pub answers: Answers,
+    /// Paths and methods; outlives the plan where a refusal is kept that it decided.
+    pub router: Arc<Router>,
+    /// What each refusal answers; the same holds for it.
+    pub answers: Arc<Answers>,
     /// What keys are compiled with.
     pub policy: KeyPolicy,
     /// How verification goes.
@@ -113,8 +113,8 @@ impl Plan {
         };
         Ok(Self {
             generation,
-            router: Router::new(&config)?,
-            answers: Answers::new(&config.errors),
+            router: Arc::new(Router::new(&config)?),
+            answers: Arc::new(Answers::new(&config.errors)),
             policy,
             rules,
             identity: IdentityNames::under(&config.identity_prefix),

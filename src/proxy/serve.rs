@@ -81,11 +81,13 @@ pub async fn serve(
     handler: impl Handler,
 ) -> Result<Response<Outgoing>, Infallible> {
     let adopted = worker.adopted();
+    let dialect = Dialect::of(&request);
+    // In the place of a head that the gate has refused stands one of its own.
+    let read = refused.is_none() || dialect != Dialect::Http1;
     let (sender, refused) = sender(&request, &connection, &adopted, refused);
     let refused = refused.map(|refusal| connection.refusal(refusal));
     let trace = Trace::new(request.headers(), sender.believed, rand::rng().random());
     let has_body = !request.body().is_end_stream();
-    let dialect = Dialect::of(&request);
     let mut meter = Meter::begin(
         Rc::clone(&worker),
         Rc::clone(&adopted),
@@ -102,7 +104,10 @@ pub async fn serve(
     };
     let mut response = match outcome {
         Ok(response) => answered(response, dialect, meter),
-        Err(refusal) => refuse(&worker, &adopted, &refusal, dialect, has_body, meter),
+        Err(refusal) => {
+            meter.refused(&refusal, read);
+            refuse(&worker, &adopted, &refusal, dialect, has_body, meter)
+        }
     };
     response.headers_mut().insert(X_REQUEST_ID, trace.request_id);
     if worker.is_draining() && dialect == Dialect::Http1 && !is_switch(&response) {

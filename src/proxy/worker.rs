@@ -36,6 +36,7 @@ use super::listener::{Listener, Registered};
 use super::plan::PlanSource;
 use super::protocol::{self, Protocol};
 use super::redirect::redirect;
+use super::refusals::{Noted, Refusals};
 use super::serve::{Handler, serve};
 use super::tunnel::FAREWELL;
 use crate::auth::Authenticator;
@@ -81,6 +82,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Where access log lines go.
     pub access_log: AccessLog,
+    /// The last refusals.
+    pub refusals: Refusals,
     /// What the listeners speak, where not in clear: for connections from now on.
     pub tls: ArcSwapOption<ServerConfig>,
     /// Where TLS is spoken, for those who come to the listener in clear.
@@ -89,6 +92,13 @@ pub struct Shared {
     pub open_connections: AtomicUsize,
     /// The same by the client's address.
     pub connections_by_address: ConnectionCounts,
+}
+
+impl Shared {
+    /// Where requests are counted and paid.
+    pub fn books(&self) -> Books<'_> {
+        Books { shared: self.limits.as_ref(), spender: &self.spender }
+    }
 }
 
 /// What a running worker is told.
@@ -179,7 +189,7 @@ impl Worker {
 
     /// Where requests are counted and paid.
     pub fn books(&self) -> Books<'_> {
-        Books { shared: self.shared.limits.as_ref(), spender: &self.shared.spender }
+        self.shared.books()
     }
 
     /// Where calls of the self-service API are handed in.
@@ -210,6 +220,11 @@ impl Worker {
     /// Where requests are logged.
     pub fn access_log(&self) -> &AccessLog {
         &self.shared.access_log
+    }
+
+    /// Keeps what is known of a refused request, and so many of them.
+    pub fn note_refusal(&self, noted: Noted, most: usize) {
+        self.shared.refusals.note(self.index, noted, most);
     }
 
     /// The time by both clocks.

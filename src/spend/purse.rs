@@ -147,6 +147,11 @@ impl Purse {
         }
     }
 
+    /// What is left in it, in millionths: nobody has set it aside.
+    pub fn held(&self) -> i64 {
+        self.lease.load().as_ref().map_or(0, |lease| lease.left())
+    }
+
     /// The lease that is spent from.
     pub(super) fn lease(&self) -> Guard<Option<Arc<Lease>>> {
         self.lease.load()

@@ -23,7 +23,8 @@ pub trait AdminAccess {
     async fn tokens(&self, page: &PageRequest) -> Result<Page<AdminToken>>;
     /// Ends a token for good, and its sessions with it; whether there was one to end.
     async fn revoke_token(&self, act: &Act, id: &AdminTokenId) -> Result<bool>;
-    /// Notes when a token was last used; never moves a time back.
+    /// Notes when a token was last used; never moves a time back. Takes no turn among the
+    /// writers.
     async fn note_token_use(&self, id: &AdminTokenId, at: Timestamp) -> Result<()>;
 
     /// Begins a session.
@@ -36,7 +37,8 @@ pub trait AdminAccess {
         now: Timestamp,
         page: &PageRequest,
     ) -> Result<Page<(AdminSession, AdminToken)>>;
-    /// Notes when a session was last used; never moves a time back.
+    /// Notes when a session was last used; never moves a time back. Takes no turn among the
+    /// writers.
     async fn note_session_use(&self, id: &SessionId, at: Timestamp) -> Result<()>;
     /// Ends a session; whether there was one.
     async fn end_session(&self, act: &Act, id: &SessionId) -> Result<bool>;

@@ -13,6 +13,7 @@ pub mod deliveries;
 mod error;
 pub mod family;
 pub mod feed;
+pub mod figures;
 pub mod hooks;
 pub mod idempotency;
 pub mod leases;
@@ -45,6 +46,7 @@ pub use credits::{CreditBooks, CreditPolicy, Credits, Recharge};
 pub use deliveries::Deliveries;
 pub use family::Family;
 pub use feed::{Change, Changes, Feed};
+pub use figures::{Figures, NearBudget};
 pub use hooks::{Hook, HookBook};
 pub use idempotency::{Claim, Claimed, KeptAnswers};
 pub use leases::{Grant, LeaseAsk, Leases, Spending};
@@ -238,6 +240,7 @@ pub trait Store:
     + CreditBooks
     + Deliveries
     + Family
+    + Figures
     + HookBook
     + KeptAnswers
     + Leases

@@ -4,5 +4,6 @@
 //! number of keys, and the access log masks whatever has the form of one.
 
 pub mod access;
+pub mod history;
 pub mod log;
 pub mod metrics;

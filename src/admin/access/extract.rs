@@ -37,7 +37,7 @@ impl FromRequestParts<AdminState> for Viewer {
     ) -> Result<Self, Self::Rejection> {
         let address = Peer::of(parts);
         let text = bearer(parts).ok_or_else(ApiError::unauthorized)?;
-        let found = state.door.token(text, &*state.store, state.now()).await?;
+        let found = state.door.token(text, &state.knock(address)).await?;
         let token = found.ok_or_else(ApiError::unauthorized)?;
         Ok(Self(Caller { token, session: None, address }))
     }

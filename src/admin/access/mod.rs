@@ -2,12 +2,18 @@
 //!
 //! The one rule: an endpoint that shows something takes a [`Viewer`], one that changes something
 //! takes an [`Administrator`], and neither can be had without a token that is good now. Every request
-//! asks the store, so that a token that is revoked is dead with the next one.
+//! asks the store, so that a token that is revoked is dead with the next one. Where the store is out of
+//! reach nobody comes in, and nobody is told that their token is wrong.
 
 mod door;
 mod extract;
+mod failures;
+mod known;
+pub(super) mod next;
 pub(super) mod session;
+mod setup;
 pub mod token;
+mod uses;
 
 use std::net::IpAddr;
 
@@ -15,6 +21,7 @@ use crate::auth::mint::Asker;
 use crate::domain::{Actor, AdminToken, Role, SessionId};
 
 pub use door::Door;
+pub(super) use door::Knock;
 pub(super) use extract::{Administrator, Peer, Viewer};
 pub(super) use session::SignedIn;
 

@@ -5,18 +5,25 @@
 
 mod audit;
 mod conditional;
+mod config;
 mod credits;
 mod document;
+mod explain;
 mod instances;
 mod keys;
+mod limits;
 mod money;
 mod once;
 mod owners;
 mod reader;
 mod receipt;
+mod refusals;
 mod request;
+mod routes;
 mod sessions;
 mod tokens;
+mod traffic;
+mod upstreams;
 mod usage;
 mod webhooks;
 
@@ -132,4 +139,13 @@ fn others() -> OpenApiRouter<AdminState> {
         .routes(routes!(webhooks::replay_failed))
         .routes(routes!(webhooks::replay))
         .routes(routes!(instances::list))
+        .routes(routes!(routes::list))
+        .routes(routes!(upstreams::list))
+        .routes(routes!(refusals::list))
+        .routes(routes!(traffic::list))
+        .routes(routes!(limits::show))
+        .routes(routes!(explain::of_request, explain::of_wanted))
+        .routes(routes!(config::show))
+        .routes(routes!(config::check))
+        .routes(routes!(config::reload))
 }

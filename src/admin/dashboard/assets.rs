@@ -17,6 +17,7 @@ pub(super) async fn serve(Path(file): Path<String>) -> Response {
     let (kind, content): (_, &'static [u8]) = match file.as_str() {
         "style.css" => (STYLE, include_bytes!("assets/style.css")),
         "keygate.js" => (SCRIPT, include_bytes!("assets/keygate.js")),
+        "setup.js" => (SCRIPT, include_bytes!("assets/setup.js")),
         "htmx.js" => (SCRIPT, include_bytes!("assets/vendor/htmx.min.js")),
         "uplot.js" => (SCRIPT, include_bytes!("assets/vendor/uPlot.iife.min.js")),
         "uplot.css" => (STYLE, include_bytes!("assets/vendor/uPlot.min.css")),

@@ -1,6 +1,6 @@
 //! Who may send a form: somebody with the role admin, from a page of our own.
 
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{HOST, HeaderName, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
@@ -31,6 +31,44 @@ impl FromRequestParts<AdminState> for Editor {
             return Err(PageError::new(StatusCode::FORBIDDEN, message).into_response());
         }
         Ok(Self(caller))
+    }
+}
+
+/// No page without a session, and no form without the role admin, whatever is behind it asks for
+/// itself: so a page that forgets to ask is closed and not open.
+pub(super) async fn guard(
+    State(state): State<AdminState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let caller = if parts.method.is_safe() {
+        SignedIn::from_request_parts(&mut parts, &state).await.map(|SignedIn(caller)| caller)
+    } else {
+        Editor::from_request_parts(&mut parts, &state).await.map(|Editor(caller)| caller)
+    };
+    match caller {
+        Ok(caller) => {
+            parts.extensions.insert(caller);
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(refused) => refused,
+    }
+}
+
+/// No page and no question without a session.
+pub(super) async fn guard_questions(
+    State(state): State<AdminState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match SignedIn::from_request_parts(&mut parts, &state).await {
+        Ok(SignedIn(caller)) => {
+            parts.extensions.insert(caller);
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(refused) => refused,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use axum::response::{Html, IntoResponse, Response};
 
 use crate::admin::access::Caller;
@@ -116,19 +117,20 @@ pub(in crate::admin) fn page(template: &impl Template) -> Response {
 pub(in crate::admin) struct PageError {
     status: StatusCode,
     message: String,
+    retry_after: Option<u64>,
 }
 
 impl PageError {
     /// With what is wrong and what to do.
     pub(in crate::admin) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), retry_after: None }
     }
 }
 
 impl<E: Into<ApiError>> From<E> for PageError {
     fn from(error: E) -> Self {
-        let ApiError { status, message, .. } = error.into();
-        Self { status, message }
+        let ApiError { status, message, retry_after, .. } = error.into();
+        Self { status, message, retry_after }
     }
 }
 
@@ -142,6 +144,10 @@ struct ErrorPage<'a> {
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         let shown = page(&ErrorPage { status: self.status, message: &self.message });
-        (self.status, shown).into_response()
+        let mut response = (self.status, shown).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }

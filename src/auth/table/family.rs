@@ -38,6 +38,11 @@ impl Rights {
         self.bounded.as_ref().map_or(&self.record.scopes, |bounded| &bounded.scopes)
     }
 
+    /// The records of the keys above it that they were bounded by, its parent's first.
+    pub fn above(&self) -> &[Arc<KeyRecord>] {
+        self.bounded.as_ref().map_or(&[], |bounded| &bounded.made_of[1..])
+    }
+
     /// Its scopes in words, space-separated.
     pub fn told(&self) -> &HeaderValue {
         self.bounded.as_ref().map_or(&self.record.identity.scopes, |bounded| &bounded.told)

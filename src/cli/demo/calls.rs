@@ -16,6 +16,7 @@ pub(crate) struct Shown<'a> {
     data: String,
     admin: String,
     upstream: &'a str,
+    admin_token: &'a str,
     keys: Vec<ShownKey<'a>>,
     calls: Vec<Call>,
     #[serde(skip)]
@@ -50,11 +51,19 @@ impl<'a> Shown<'a> {
             id: &key.id,
             secret: key.secret.expose(),
         };
-        let base = format!("http://{data}");
+        let (base, admin) = (format!("http://{data}"), format!("http://{admin}"));
+        let mut calls = if plan.echoes { echo_calls(&base, keys) } else { api_calls(&base, keys) };
+        calls.push(Call {
+            about: "What the dashboard shows, programs can have too: here the keys",
+            run: curl(Some(&keys.token), "", &format!("{admin}/admin/v1/keys")),
+            status: Some(200),
+            body: None,
+        });
         Self {
-            calls: if plan.echoes { echo_calls(&base, keys) } else { api_calls(&base, keys) },
+            calls,
             data: base,
-            admin: format!("http://{admin}"),
+            admin,
+            admin_token: keys.token.expose(),
             upstream: &plan.upstream,
             keys: vec![key(&keys.full), key(&keys.read_only), key(&keys.test)],
             echoes: plan.echoes,
@@ -66,10 +75,11 @@ impl<'a> Shown<'a> {
         let upstream = if self.echoes { "an echo built in, at" } else { "in front of the API at" };
         let addresses = fields(vec![
             ("  gateway", format!("{}  ({upstream} {})", self.data, self.upstream)),
-            ("  admin", format!("{}  (/healthz, /readyz, /metrics)", self.admin)),
+            ("  dashboard", format!("{}  (sign in with the admin token)", self.admin)),
         ]);
         let names = ["  full key", "  read-only key", "  test key"];
         let keys = self.keys.iter().zip(names).map(|(key, name)| (name, key.secret.to_owned()));
+        let keys = keys.chain([("  admin token", self.admin_token.to_owned())]);
         let mut words = format!(
             "The gateway stands.\n\n{addresses}\n\n{}\n\nPaste into another terminal:\n",
             fields(keys.collect())
@@ -195,6 +205,7 @@ mod tests {
             read_only: key("read-only", "sk_live_read"),
             test: key("test", "sk_test_full"),
             unknown: SecretText::new("sk_live_unknown".to_owned()),
+            token: SecretText::new("kga_admin".to_owned()),
         };
         let data = "127.0.0.1:8080".parse().unwrap();
         let admin = "127.0.0.1:8081".parse().unwrap();

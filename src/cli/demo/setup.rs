@@ -1,21 +1,26 @@
 //! What a demo stands on: a directory, a configuration, an owner and three keys.
 
 use std::fs::{self, DirBuilder};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::admin::access::token;
 use crate::auth::mint::{Grants, MintError, NewKey};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::session::Session;
 use crate::config::Environment as Variables;
 use crate::domain::key::KeyStatus;
-use crate::domain::{Environment, KeyId, Owner};
+use crate::domain::rotation::later;
+use crate::domain::{Environment, KeyId, Owner, Role};
 use crate::key::SecretText;
 use crate::store::{KeyFilter, PageRequest};
 
 const OWNER: &str = "demo";
+/// What the admin token is called.
+const TOKEN: &str = "demo";
+const A_DAY: Duration = Duration::from_hours(24);
 
 /// Where a demo keeps its files; a temporary place is removed when this is dropped.
 pub(crate) struct Place {
@@ -34,13 +39,18 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The admin plane.
+    /// The admin plane, which a demo never shows to other machines.
     fn admin(&self) -> SocketAddr {
         let port = match self.listen.port() {
             0 => 0,
             port => port.checked_add(1).unwrap_or(0),
         };
-        SocketAddr::new(self.listen.ip(), port)
+        let ip = match self.listen.ip() {
+            ip if ip.is_loopback() => ip,
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        };
+        SocketAddr::new(ip, port)
     }
 
     /// A gateway shares its ports with the one that is to take its place; a second demo is another.
@@ -55,7 +65,7 @@ impl Plan {
     }
 }
 
-/// The demo's keys with their secrets.
+/// The demo's keys with their secrets, and the token for its dashboard.
 pub(crate) struct Keys {
     /// May do everything.
     pub(crate) full: DemoKey,
@@ -65,6 +75,8 @@ pub(crate) struct Keys {
     pub(crate) test: DemoKey,
     /// Well-formed, and of no key.
     pub(crate) unknown: SecretText,
+    /// An admin token.
+    pub(crate) token: SecretText,
 }
 
 /// One of them.
@@ -124,7 +136,23 @@ pub(crate) async fn keys(session: &Session) -> Result<Keys> {
         read_only: key(session, &owner, "read-only", read, Environment::Live).await?,
         test: key(session, &owner, "test", full, Environment::Test).await?,
         unknown: unknown.expect("there are always live keys").text,
+        token: token(session).await?,
     })
+}
+
+/// An admin token of this demo's own, which ends with the day; those of earlier ones end now.
+async fn token(session: &Session) -> Result<SecretText> {
+    let (store, now) = (&session.store, session.now());
+    let page = PageRequest { after: None, limit: 1000 };
+    let earlier = store.tokens(&page).await?.rows.into_iter().filter(|token| token.name == TOKEN);
+    for token in earlier {
+        store.revoke_token(&session.act(), &token.id).await?;
+    }
+    let (strength, ends_at) = (session.config().keys.argon2, later(now, A_DAY));
+    let minted = token::mint(TOKEN, Role::Admin, Some(ends_at), strength, now);
+    let (token, minted) = minted.map_err(|error| Failure::failed(error.to_string()))?;
+    store.create_token(&session.act(), &token).await?;
+    Ok(minted.text)
 }
 
 async fn owner(session: &Session) -> Result<Owner> {

@@ -86,22 +86,31 @@ impl SharedKey {
         (state.pass(asked, how, live, &mut asks, now_ms), asks)
     }
 
-    /// How the key's own limits stand, as far as is known here; counts nothing.
+    /// How the limits of a subject stand, as far as is known here; counts nothing.
     pub(super) fn standings(
         &self,
-        own: &[Limit],
+        subject: Subject,
+        limits: &[Limit],
         how: How,
         live: u32,
         now_ms: u64,
     ) -> Vec<Standing> {
         let mut state = self.lock();
-        let (counted, allowance) = state.of(Subject::Own, now_ms);
-        if how == How::Alone {
-            let state = |limit: &Limit| alone(counted, Subject::Own, *limit, live, now_ms);
-            return own.iter().map(state).collect();
+        if subject.route().is_some_and(|route| !state.counted.has_counted(route)) {
+            return limits.iter().map(|limit| Standing::whole(*limit)).collect();
         }
-        allowance.adopt(own);
+        let (counted, allowance) = state.of(subject, now_ms);
+        if how == How::Alone {
+            let state = |limit: &Limit| alone(counted, subject, *limit, live, now_ms);
+            return limits.iter().map(state).collect();
+        }
+        allowance.adopt(limits);
         allowance.standings(now_ms).collect()
+    }
+
+    /// Whether anything was counted here of the key on a route.
+    pub(crate) fn has_counted(&self, route: RouteId) -> bool {
+        self.lock().counted.has_counted(route)
     }
 
     /// A request that waited about these has gone.

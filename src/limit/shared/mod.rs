@@ -121,16 +121,21 @@ impl SharedLimits {
         }
     }
 
-    /// How a key's own limits stand, as far as this instance knows; counts nothing.
+    /// How a key's own limits stand, and those of it on a route, as far as this instance knows;
+    /// counts nothing.
     pub fn peek(
         &self,
         counters: &KeyCounters,
         key: &KeyId,
         own: &[Limit],
+        route: Option<(RouteId, &[Limit])>,
         now_ms: u64,
     ) -> Vec<Standing> {
+        let Some(asked) = Asked::of(own, route) else { return Vec::new() };
         let key = counters.shared(|| self.inner.register(key));
-        key.standings(own, self.inner.how(), self.inner.live(), now_ms)
+        let (how, live) = (self.inner.how(), self.inner.live());
+        let subjects = asked.subjects();
+        subjects.flat_map(|(of, limits)| key.standings(of, limits, how, live, now_ms)).collect()
     }
 
     /// Whether limits are shared now.

@@ -71,6 +71,7 @@ fn shared(directory: &std::path::Path) -> Arc<Shared> {
         limits: None,
         spender,
         desk: Desk::new().0,
+        refusals: Refusals::of(1),
         journal: Journal::start(directory, 1, Sizes::of(1)).unwrap(),
         metrics,
         tls: ArcSwapOption::empty(),

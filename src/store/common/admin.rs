@@ -203,13 +203,12 @@ impl AdminAccess for This {
     }
 
     async fn note_token_use(&self, id: &AdminTokenId, at: Timestamp) -> Result<()> {
-        let update = query(
+        let update = query_as::<_, (String,)>(
             "UPDATE admin_tokens SET last_used_at = $2 \
-             WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)",
+             WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2) RETURNING id",
         );
-        let mut write = self.connections.write().await?;
-        write.run(update.bind(id.as_str()).bind(at.as_millisecond())).await?;
-        write.commit().await
+        let update = update.bind(id.as_str()).bind(at.as_millisecond());
+        self.connections.run_lightly(update).await.map(drop)
     }
 
     async fn create_session(&self, act: &Act, session: &AdminSession) -> Result<()> {
@@ -254,12 +253,12 @@ impl AdminAccess for This {
     }
 
     async fn note_session_use(&self, id: &SessionId, at: Timestamp) -> Result<()> {
-        let update = query(
-            "UPDATE admin_sessions SET last_used_at = $2 WHERE id = $1 AND last_used_at < $2",
+        let update = query_as::<_, (String,)>(
+            "UPDATE admin_sessions SET last_used_at = $2 WHERE id = $1 AND last_used_at < $2 \
+             RETURNING id",
         );
-        let mut write = self.connections.write().await?;
-        write.run(update.bind(id.as_str()).bind(at.as_millisecond())).await?;
-        write.commit().await
+        let update = update.bind(id.as_str()).bind(at.as_millisecond());
+        self.connections.run_lightly(update).await.map(drop)
     }
 
     async fn end_session(&self, act: &Act, id: &SessionId) -> Result<bool> {

@@ -11,6 +11,7 @@ mod credits;
 mod deliveries;
 mod events;
 mod family;
+mod figures;
 mod hooks;
 mod idempotency;
 mod instances;

@@ -190,8 +190,8 @@ fn nanoseconds(duration: Duration) -> u64 {
 }
 
 /// What histograms of the same bounds say together.
-#[derive(Debug)]
-pub(super) struct Reading {
+#[derive(Clone, Debug)]
+pub(in crate::telemetry) struct Reading {
     bounds: &'static Bounds,
     buckets: [u64; BOUNDS + 1],
     sum_ns: u64,
@@ -211,6 +211,30 @@ impl Reading {
     pub(super) fn buckets(&self) -> Vec<(f64, u64)> {
         let seconds = self.bounds.iter().map(|bound| *bound as f64 / SECOND as f64);
         seconds.chain([f64::INFINITY]).zip(self.buckets).collect()
+    }
+
+    /// What was noted since an earlier reading of the same histograms.
+    pub(in crate::telemetry) fn since(&self, earlier: &Self) -> Self {
+        let mut since = self.clone();
+        for (count, before) in since.buckets.iter_mut().zip(earlier.buckets) {
+            *count = count.saturating_sub(before);
+        }
+        since.sum_ns = self.sum_ns.wrapping_sub(earlier.sum_ns);
+        since
+    }
+
+    /// The duration in nanoseconds that so many of a hundred did not pass, as if they lay evenly
+    /// between two bounds; beyond the last bound, that one. `None`: there is none.
+    pub(in crate::telemetry) fn percentile(&self, hundredths: u64) -> Option<u64> {
+        let rank = (self.count() * hundredths).div_ceil(100).max(1);
+        let (mut below, mut from) = (0, 0);
+        for (to, count) in self.bounds.iter().zip(self.buckets) {
+            if below + count >= rank {
+                return Some(from + (to - from) * (rank - below) / count);
+            }
+            (below, from) = (below + count, *to);
+        }
+        (self.count() > 0).then_some(from)
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -245,6 +269,22 @@ mod tests {
         assert_eq!(reading.buckets[BOUNDS], 1);
         assert_eq!(reading.count(), 4);
         assert!((reading.sum_s() - 2.000_010_001).abs() < 1e-12, "{}", reading.sum_s());
+    }
+
+    #[test]
+    fn a_percentile_lies_between_the_bounds_of_its_bucket() {
+        let histogram = Histogram::new(&OVERHEAD_BOUNDS);
+        let reading = || Reading::of(&OVERHEAD_BOUNDS, [&histogram]);
+        assert_eq!(reading().percentile(50), None);
+        (0..90).for_each(|_| histogram.observe(Duration::from_micros(15)));
+        let before = reading();
+        (0..8).for_each(|_| histogram.observe(Duration::from_micros(30)));
+        (0..2).for_each(|_| histogram.observe(Duration::from_secs(9)));
+        assert_eq!(reading().percentile(90), Some(20 * MICROSECOND));
+        assert_eq!(reading().percentile(45), Some(15 * MICROSECOND));
+        assert_eq!(reading().percentile(99), Some(SECOND));
+        let since = reading().since(&before);
+        assert_eq!((since.count(), since.percentile(40)), (10, Some(35 * MICROSECOND)));
     }
 
     #[test]

@@ -112,7 +112,11 @@ impl Exposition<'_> {
         self.counter("keygate_failed_auth_blocked", help, blocked)?;
         let help = "Keys that were sent in clear to server.redirect_http";
         let exposed = metrics.total(|worker| &worker.keys_exposed);
-        self.counter("keygate_keys_exposed", help, exposed)
+        self.counter("keygate_keys_exposed", help, exposed)?;
+        let help = "Tokens, sessions and set-up codes that did not let in by the admin plane";
+        self.counter("keygate_failed_sign_ins", help, metrics.sign_ins_failed.read())?;
+        let help = "Tries to come in there that were not looked at: too many had failed";
+        self.counter("keygate_failed_sign_ins_blocked", help, metrics.sign_ins_blocked.read())
     }
 
     fn store(&mut self, metrics: &Metrics) -> fmt::Result {

@@ -8,6 +8,7 @@
 mod cells;
 mod encode;
 mod route;
+mod totals;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use cells::{CHANGE_BOUNDS, Tally};
+pub(super) use totals::Totals;
 
 pub use cells::{Counter, Gauge, Histogram};
 pub use encode::CONTENT_TYPE;
@@ -35,6 +37,10 @@ pub struct Metrics {
     pub argon2_runs: Counter,
     /// Secrets that Argon2 runs on or that wait for it.
     pub argon2_queue: Gauge,
+    /// Tokens, sessions and set-up codes that did not let in by the admin plane.
+    pub sign_ins_failed: Counter,
+    /// Tries to come in there that were not looked at: their address had failed too often.
+    pub sign_ins_blocked: Counter,
     /// 1 while the store is in reach and its changes are followed.
     pub store_up: Gauge,
     /// 1 while limits are shared by Redis.
@@ -99,6 +105,8 @@ impl Metrics {
             sources: Mutex::default(),
             argon2_runs: Counter::default(),
             argon2_queue: Gauge::default(),
+            sign_ins_failed: Counter::default(),
+            sign_ins_blocked: Counter::default(),
             store_up: Gauge::default(),
             redis_up: Gauge::default(),
             redis_calls: Counter::default(),

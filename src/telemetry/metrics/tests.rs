@@ -14,7 +14,7 @@ fn the_exposition_has_every_metric_of_the_contract_by_its_exact_name() {
     metrics.route("/v1/agents/{id}").answered(0, 200);
     metrics.route(NO_ROUTE).answered(1, 404);
     metrics.worker(0).answered(Duration::from_millis(3), Duration::from_micros(12));
-    metrics.worker(1).refused(Reason::RouteNotFound);
+    metrics.worker(1).refused(Reason::RouteNotFound, 404);
     metrics.worker(1).key_table(KeyTableResult::Hit);
     metrics.worker(0).connection_opened();
     metrics.worker(0).transferred(10, 200);
@@ -35,7 +35,7 @@ fn workers_count_at_the_same_time_and_no_count_is_lost() {
             let (worker, route) = (metrics.worker(index), Arc::clone(&route));
             scope.spawn(move || {
                 for _ in 0..EACH {
-                    worker.refused(Reason::RateLimited);
+                    worker.refused(Reason::RateLimited, 429);
                     worker.answered(Duration::from_nanos(100), Duration::from_nanos(50));
                     route.answered(index, 429);
                 }

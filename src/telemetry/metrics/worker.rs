@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::cells::{Histogram, OVERHEAD_BOUNDS, REQUEST_BOUNDS, Tally};
+use super::totals::{CLASSES, class};
 use crate::domain::Reason;
 
 /// What the key table said to a secret: the `result` of `keygate_key_table_total`.
@@ -112,6 +113,8 @@ pub struct WorkerMetrics {
     pub(super) bytes_in: Tally,
     pub(super) bytes_out: Tally,
     pub(super) refusals: [Tally; Reason::ALL.len()],
+    /// The same by the first digit of the status; 0: any other.
+    pub(super) refused_with: [Tally; CLASSES],
     pub(super) cut: [Tally; Reason::ALL.len()],
 }
 
@@ -137,13 +140,15 @@ impl WorkerMetrics {
             bytes_in: Tally::default(),
             bytes_out: Tally::default(),
             refusals: Default::default(),
+            refused_with: Default::default(),
             cut: Default::default(),
         }
     }
 
-    /// A request was refused.
-    pub fn refused(&self, reason: Reason) {
+    /// A request was refused with that status.
+    pub fn refused(&self, reason: Reason, status: u16) {
         self.refusals[reason.index()].add(1);
+        self.refused_with[class(status)].add(1);
     }
 
     /// An answer was broken off, or a WebSocket ended, because its key may call no more.

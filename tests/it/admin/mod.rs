@@ -2,3 +2,6 @@
 
 mod access;
 mod api;
+mod audit_chain;
+mod browser;
+mod live;

@@ -1,9 +1,11 @@
 //! What both stores must do: every test runs on a SQLite file and on a real Postgres.
 
+mod admin;
 mod books;
 mod deliveries;
 mod family;
 mod feed;
+mod figures;
 mod first_version;
 mod hooks;
 mod instances;

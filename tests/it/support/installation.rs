@@ -23,6 +23,8 @@ workers = 2
 argon2 = { memory = "64KiB", iterations = 1, parallelism = 1 }
 [limits]
 failed_auth_per_ip = "1000000/min"
+[admin]
+failed_sign_in_per_ip = "1000000/min"
 "#;
 const BINARY: &str = env!("CARGO_BIN_EXE_keygate");
 /// What was its standard input is handed over to the binary, which must find its own number in the
@@ -121,6 +123,11 @@ impl Installation {
     /// Runs a command that gives a secret.
     pub(crate) fn mint(&self, command: &str) -> MintedKey {
         MintedKey::new(&self.run(&json(command)))
+    }
+
+    /// The same, words with spaces in them among its words.
+    pub(crate) fn mint_words(&self, words: &[&str]) -> MintedKey {
+        MintedKey::new(&self.run(&[&["--json"], words].concat()))
     }
 
     /// Runs a command. What it says on standard error is searched for secrets.

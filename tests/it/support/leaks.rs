@@ -23,10 +23,11 @@ pub(crate) fn note(secret: &str) {
     pieces.get_or_insert_default().extend(hidden.windows(PIECE).map(piece));
 }
 
-/// Notes every secret of the default prefixes that a command prints.
+/// Notes every secret of the default prefixes, and every admin token, that a command prints.
 pub(crate) fn note_all(printed: &str) {
     let words = printed.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    words.filter(|word| word.starts_with("sk_") && word.len() >= 40).for_each(note);
+    let minted = |word: &&str| ["sk_", "kga_"].iter().any(|prefix| word.starts_with(prefix));
+    words.filter(minted).filter(|word| word.len() >= 40).for_each(note);
 }
 
 /// Fails where a file below the folder holds a part of a noted secret.

@@ -4,6 +4,7 @@
 //! has minted ([`leaks`]), so that each test is also a test of silence.
 
 pub(crate) mod admin;
+pub(crate) mod browser;
 pub(crate) mod bulk;
 pub(crate) mod curl;
 pub(crate) mod database;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub(crate) use browser::Browser;
 pub(crate) use curl::Answer;
 pub(crate) use database::{Kind, TestStore};
 pub(crate) use gateway::TestGateway;

@@ -1,0 +1,77 @@
+//! Which keys are asked for: the list's search and filters, as its address has them.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::admin::AdminState;
+use crate::admin::dashboard::{Fields, PageError};
+use crate::config::Config;
+use crate::domain::{Environment, KeyId, KeyStatus};
+use crate::store::{KeyFilter, Overdue};
+
+/// What "unused" means here.
+pub(in crate::admin::dashboard) const UNUSED: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// What "expiring" means here.
+pub(in crate::admin::dashboard) const EXPIRING: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// A question for keys: what is asked, and where that has no answer, why.
+pub(super) struct KeyQuery {
+    /// As the store is asked; `None`: nothing can match.
+    pub(super) filter: Option<KeyFilter>,
+    /// Why nothing can match.
+    pub(super) wrong: Option<String>,
+}
+
+impl KeyQuery {
+    /// Reads the fields of the list's address.
+    pub(super) async fn read(state: &AdminState, asked: &Fields) -> Result<Self, PageError> {
+        let (now, loaded) = (state.now(), state.loaded());
+        let owner = match asked.given("owner") {
+            None => None,
+            Some(named) => match state.store.owner(named).await? {
+                Some(owner) => Some(owner.id),
+                None => {
+                    let wrong = Some(format!("There is no owner “{named}”."));
+                    return Ok(Self { filter: None, wrong });
+                }
+            },
+        };
+        let is_overdue = asked.given("overdue").is_some();
+        let is_expiring = asked.given("expiring").is_some();
+        let is_stale = is_overdue || is_expiring || asked.given("unused").is_some();
+        let status = status(asked.text("status")).or(is_stale.then_some(KeyStatus::Active));
+        Ok(Self {
+            filter: Some(KeyFilter {
+                owner,
+                status: status.map(|status| (status, now)),
+                environment: asked.text("environment").parse::<Environment>().ok(),
+                unused_since: asked.given("unused").map(|_| before(now, UNUSED)),
+                overdue: is_overdue.then(|| overdue(&loaded.config, now)),
+                expiring: is_expiring.then(|| (now, later(now, EXPIRING))),
+                parent: asked.given("parent").map(KeyId::from_text),
+                search: asked.given("q").map(str::to_owned),
+                ..KeyFilter::default()
+            }),
+            wrong: None,
+        })
+    }
+}
+
+/// Whose rotation is overdue now.
+pub(in crate::admin::dashboard) fn overdue(config: &Config, now: Timestamp) -> Overdue {
+    let policy = &config.keys;
+    Overdue { now, grace: policy.rotation_grace, rotate_after: policy.rotate_after }
+}
+
+/// The time so long before now; the earliest there is where that is before all time.
+pub(in crate::admin::dashboard) fn before(now: Timestamp, length: SignedDuration) -> Timestamp {
+    now.checked_sub(length).unwrap_or(Timestamp::MIN)
+}
+
+/// The time so long after now; the last there is where that is after all time.
+pub(in crate::admin::dashboard) fn later(now: Timestamp, length: SignedDuration) -> Timestamp {
+    now.checked_add(length).unwrap_or(Timestamp::MAX)
+}
+
+fn status(name: &str) -> Option<KeyStatus> {
+    KeyStatus::ALL.into_iter().find(|status| status.name() == name)
+}

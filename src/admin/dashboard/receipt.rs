@@ -1,0 +1,89 @@
+//! Receipts of what takes rights away, in words.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::admin::AdminState;
+use crate::cluster::receipt::{self, AT_MOST};
+use crate::domain::SeenInstance;
+
+/// What the running instances said, in words.
+pub(super) struct Words {
+    /// How many have confirmed it, and how long the slowest took.
+    pub(super) confirmed: String,
+    /// Who may still let in whom it let in before, and for how long.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Waits for the receipt of what was committed at `committed`. It is done, whatever comes of this.
+pub(super) async fn wait(state: &AdminState, committed: Instant) -> Words {
+    let stale = state.loaded().config.cache.stale_if_down;
+    match receipt::wait(&*state.store, committed, AT_MOST, stale).await {
+        Ok(receipt) => Words {
+            confirmed: confirmed(receipt.instances, receipt.confirmed, receipt.slowest_ms),
+            warnings: warnings(&receipt.late, &receipt.silent, stale),
+        },
+        Err(error) => {
+            tracing::warn!(%error, "who has confirmed a change is not known");
+            Words {
+                confirmed: "Which instances have confirmed it is not known: the store is out of \
+                            reach."
+                    .to_owned(),
+                warnings: Vec::new(),
+            }
+        }
+    }
+}
+
+fn confirmed(instances: usize, confirmed: usize, slowest_ms: Option<u64>) -> String {
+    let after = slowest_ms.unwrap_or(0);
+    match (instances, confirmed) {
+        (0, _) => "No instance is running.".to_owned(),
+        (1, 1) => format!("The one running instance has confirmed it, after {after} ms."),
+        (all, some) if all == some => {
+            format!("All {all} running instances have confirmed it, the slowest after {after} ms.")
+        }
+        (all, some) => format!(
+            "{some} of {all} running instances have confirmed it within {} s.",
+            AT_MOST.as_secs()
+        ),
+    }
+}
+
+fn warnings(late: &[SeenInstance], silent: &[SeenInstance], stale: Duration) -> Vec<String> {
+    let called = |seen: &SeenInstance| format!("{} on {}", seen.instance.id, seen.instance.host);
+    let late = late.iter().map(|seen| {
+        format!(
+            "{} has not confirmed it; until it does, it lets in whom it let in before.",
+            called(seen)
+        )
+    });
+    let silent = silent.iter().map(|seen| {
+        let heard = Duration::from_millis(seen.seen_ms_ago);
+        let left = receipt::trusted_for(stale).saturating_sub(heard).as_secs();
+        format!(
+            "{} is not heard of any more. If it still runs, cut off from the store, it may let in \
+             whom it let in before for another {left} s.",
+            called(seen)
+        )
+    });
+    late.chain(silent).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_says_how_many_of_how_many() {
+        for (all, some, slowest, said) in [
+            (0, 0, None, "No instance is running."),
+            (1, 1, Some(4), "The one running instance has confirmed it, after 4 ms."),
+            (3, 3, Some(9), "All 3 running instances have confirmed it, the slowest after 9 ms."),
+            (3, 2, Some(9), "2 of 3 running instances have confirmed it within 5 s."),
+        ] {
+            assert_eq!(confirmed(all, some, slowest), said);
+        }
+    }
+}

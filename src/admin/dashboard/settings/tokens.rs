@@ -1,0 +1,63 @@
+//! Admin tokens: making one, which is shown once, and revoking one.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use jiff::{SignedDuration, Timestamp};
+
+use super::settings;
+use crate::admin::AdminState;
+use crate::admin::access::token::{self, TokenError};
+use crate::admin::dashboard::{Editor, Fields, PageError, page};
+use crate::admin::error::ApiError;
+use crate::domain::{AdminTokenId, Reason, Role};
+
+pub(super) async fn create(
+    State(state): State<AdminState>,
+    Editor(caller): Editor,
+    sent: Fields,
+) -> Result<Response, PageError> {
+    let (now, strength) = (state.now(), state.loaded().config.keys.argon2);
+    // What the form does not offer may do the least.
+    let role = sent.text("role").parse().unwrap_or(Role::Viewer);
+    let expires_at = expiry(sent.text("expires"), now);
+    let name = sent.text("name").to_owned();
+    let minting =
+        tokio::task::spawn_blocking(move || token::mint(&name, role, expires_at, strength, now));
+    match minting.await.expect("minting neither panics nor is cancelled") {
+        Ok((token, minted)) => {
+            state.store.create_token(&state.act(&caller), &token).await?;
+            let mut shown = settings(&state, &caller).await?;
+            shown.made = Some((token.name, minted.text.expose().to_owned()));
+            Ok(page(&shown))
+        }
+        Err(error @ TokenError::Name) => {
+            let mut shown = settings(&state, &caller).await?;
+            shown.name = sent.text("name").to_owned();
+            shown.wrong = Some(error.to_string());
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, page(&shown)).into_response())
+        }
+        Err(error) => {
+            tracing::error!(%error, "an admin token was not made");
+            Err(ApiError::from(Reason::InternalError).into())
+        }
+    }
+}
+
+/// In so many days; what is no number of days is never.
+fn expiry(days: &str, now: Timestamp) -> Option<Timestamp> {
+    let days: i64 = days.parse().ok().filter(|days| (1..=36_500).contains(days))?;
+    now.checked_add(SignedDuration::from_hours(24 * days)).ok()
+}
+
+pub(super) async fn revoke(
+    State(state): State<AdminState>,
+    Editor(caller): Editor,
+    Path(id): Path<String>,
+) -> Result<Response, PageError> {
+    if !state.store.revoke_token(&state.act(&caller), &AdminTokenId::from_text(id)).await? {
+        let message = "There is no such token, or it was revoked before.";
+        return Err(PageError::new(StatusCode::NOT_FOUND, message));
+    }
+    Ok(Redirect::to("/settings?done=token#tokens").into_response())
+}
