@@ -1,18 +1,31 @@
 //! What requests say, read strictly: what is not known is refused, in the one shape of errors.
 
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use axum::body::Bytes;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
-use serde::Deserialize;
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use utoipa::IntoParams;
 
+use crate::admin::AdminState;
 use crate::admin::error::ApiError;
+use crate::config::units;
 use crate::domain::Reason;
+use crate::key::SecretFormat;
 use crate::store::PageRequest;
 
 /// Rows that a page has where nothing is said.
 const ROWS: u32 = 50;
+/// The longest id, with room to spare.
+const LONGEST_ID: usize = 64;
+/// The longest text that is searched for, in characters.
+const LONGEST_SEARCH: usize = 200;
 
 /// Where a page begins and how long it is. Taken beside what else a list is asked with: a query type
 /// that refuses unknown names must have both fields itself.
@@ -41,28 +54,143 @@ impl Paging {
 /// The query string.
 pub(super) struct Asked<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+impl<T: DeserializeOwned> FromRequestParts<AdminState> for Asked<T> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let asked: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
-        let Query(asked) = asked.map_err(|error| ApiError::bad_request(error.body_text()))?;
-        Ok(Self(asked))
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &AdminState,
+    ) -> Result<Self, Self::Rejection> {
+        let wrong = |error: QueryRejection| complaint(state, &error.body_text());
+        let texts = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+        let Query(texts) = texts.map_err(wrong)?;
+        if texts.iter().any(|(name, value)| has_control(name) || has_control(value)) {
+            return Err(ApiError::bad_request("the query has a control character in it"));
+        }
+        let asked = Query::from_request_parts(parts, state).await;
+        asked.map(|Query(asked)| Self(asked)).map_err(wrong)
     }
+}
+
+fn has_control(text: &str) -> bool {
+    text.chars().any(char::is_control)
 }
 
 /// A JSON body.
 pub(super) struct Body<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned> FromRequest<AdminState> for Body<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+    async fn from_request(request: Request, state: &AdminState) -> Result<Self, Self::Rejection> {
         let body = axum::Json::from_request(request, state).await;
         match body {
             Ok(axum::Json(body)) => Ok(Self(body)),
             Err(JsonRejection::BytesRejection(_)) => Err(Reason::BodyTooLarge.into()),
-            Err(error) => Err(ApiError::bad_request(error.body_text())),
+            Err(error) => Err(complaint(state, &error.body_text())),
         }
     }
+}
+
+/// A JSON body that may be left out, or null.
+pub(super) struct MaybeBody<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<AdminState> for MaybeBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AdminState) -> Result<Self, Self::Rejection> {
+        let (parts, body) = request.into_parts();
+        let whole = Request::from_parts(parts.clone(), body);
+        let bytes = Bytes::from_request(whole, state).await;
+        let bytes = bytes.map_err(|_| ApiError::from(Reason::BodyTooLarge))?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        let request = Request::from_parts(parts, bytes.into());
+        let Body(body) = Body::<Option<T>>::from_request(request, state).await?;
+        Ok(Self(body.unwrap_or_default()))
+    }
+}
+
+/// What is wrong, in the parser's words, which may repeat a part of the request but no secret.
+fn complaint(state: &AdminState, text: &str) -> ApiError {
+    ApiError::bad_request(masked(text, &state.loaded().config.keys.format))
+}
+
+fn masked(text: &str, format: &SecretFormat) -> String {
+    let (mut masked, mut place) = (String::new(), 0);
+    format.find_in(text, |found| {
+        masked.push_str(&text[place..found.start]);
+        masked.push_str("***");
+        place = found.end;
+    });
+    masked + &text[place..]
+}
+
+/// The id in a path. What can be no id is that of nothing.
+pub(super) struct Id(pub(super) String);
+
+impl FromRequestParts<AdminState> for Id {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &AdminState,
+    ) -> Result<Self, Self::Rejection> {
+        let none = || ApiError::from(Reason::NotFound);
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        let Path(id) = path.map_err(|_| none())?;
+        let is_id = (1..=LONGEST_ID).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+            && state.loaded().config.keys.format.parse(id.as_bytes()).is_none();
+        if is_id { Ok(Self(id)) } else { Err(none()) }
+    }
+}
+
+/// A field that may be left out, but is not null where it is given.
+pub(super) fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
+/// A text that says something else.
+pub(super) fn read<T: FromStr<Err: fmt::Display>>(name: &str, text: &str) -> Result<T, ApiError> {
+    text.parse().map_err(|error| ApiError::bad_request(format!("{name}: {error}")))
+}
+
+/// A length of time like `30d`.
+pub(super) fn duration(name: &str, text: &str) -> Result<Duration, ApiError> {
+    units::parse_duration(text).map_err(|error| ApiError::bad_request(format!("{name}: {error}")))
+}
+
+/// The moment so long before now; the earliest there is where that is before all time.
+pub(super) fn before(now: Timestamp, length: Duration) -> Timestamp {
+    now.checked_sub(length).unwrap_or(Timestamp::MIN)
+}
+
+/// `since`: a length of time before now, or a moment.
+pub(super) fn since(text: &str, now: Timestamp) -> Result<Timestamp, ApiError> {
+    if let Ok(length) = units::parse_duration(text) {
+        return Ok(before(now, length));
+    }
+    let wrong = "since: say a length of time like 7d, or a moment like 2027-01-31T12:00:00Z";
+    text.parse().map_err(|_| ApiError::bad_request(wrong))
+}
+
+/// `q`: words to search for, among them no whole secret.
+pub(super) fn search(text: &str, format: &SecretFormat) -> Result<String, ApiError> {
+    if text.chars().count() > LONGEST_SEARCH {
+        let most = format!("q has at most {LONGEST_SEARCH} characters");
+        return Err(ApiError::bad_request(most));
+    }
+    if text.split_whitespace().any(|word| format.parse(word.as_bytes()).is_some()) {
+        return Err(ApiError::bad_request(
+            "q has a whole secret in it, and addresses are logged on their way: search for its \
+             hint, and rotate that key",
+        ));
+    }
+    Ok(text.to_owned())
 }

@@ -30,7 +30,7 @@ pub(in crate::admin) enum Kind {
 pub(in crate::admin) struct Series {
     /// A word of ours, never of a user.
     pub(super) name: &'static str,
-    /// Which colour: `accent`, `good`, `warn`, `bad`.
+    /// Which colour of the sheet: `accent`, `good`, `warn-bar`, `bad`.
     pub(super) tone: &'static str,
     /// `None`: nothing is known of that time.
     pub(super) values: Vec<Option<f64>>,

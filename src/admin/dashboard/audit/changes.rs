@@ -4,15 +4,18 @@ use serde_json::{Map, Value};
 
 /// One field, as it was and as it is; `None`: it was not, or is not any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Change {
-    pub(super) field: String,
-    pub(super) before: Option<String>,
-    pub(super) after: Option<String>,
+pub(in crate::admin::dashboard) struct Change {
+    pub(in crate::admin::dashboard) field: String,
+    pub(in crate::admin::dashboard) before: Option<String>,
+    pub(in crate::admin::dashboard) after: Option<String>,
 }
 
 /// Every field that differs, in the order of the log. Where something was made, fields that say
 /// nothing are left out.
-pub(super) fn changes(before: Option<&Value>, after: Option<&Value>) -> Vec<Change> {
+pub(in crate::admin::dashboard) fn changes(
+    before: Option<&Value>,
+    after: Option<&Value>,
+) -> Vec<Change> {
     let (was, is) = (fields(before), fields(after));
     let names = was.iter().chain(is.iter().filter(|(name, _)| !has(&was, name)));
     let change = |(name, _): &(String, String)| Change {

@@ -1,6 +1,6 @@
 //! The audit log: who changed what, when, from where.
 
-mod changes;
+pub(super) mod changes;
 
 use askama::Template;
 use axum::extract::State;

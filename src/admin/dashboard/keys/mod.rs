@@ -13,7 +13,7 @@ mod history;
 mod list;
 mod may;
 mod once;
-mod query;
+pub(super) mod query;
 mod revoke;
 mod rotate;
 mod row;

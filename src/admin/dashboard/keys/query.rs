@@ -1,7 +1,5 @@
 //! Which keys are asked for: the list's search and filters, as its address has them.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 
 use crate::admin::AdminState;
@@ -11,9 +9,9 @@ use crate::domain::{Environment, KeyId, KeyStatus};
 use crate::store::{KeyFilter, Overdue};
 
 /// What "unused" means here.
-pub(super) const UNUSED: SignedDuration = SignedDuration::from_hours(30 * 24);
+pub(in crate::admin::dashboard) const UNUSED: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// What "expiring" means here.
-pub(super) const EXPIRING: SignedDuration = SignedDuration::from_hours(7 * 24);
+pub(in crate::admin::dashboard) const EXPIRING: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// A question for keys: what is asked, and where that has no answer, why.
 pub(super) struct KeyQuery {
@@ -38,7 +36,8 @@ impl KeyQuery {
             },
         };
         let is_overdue = asked.given("overdue").is_some();
-        let is_stale = is_overdue || asked.given("unused").is_some();
+        let is_expiring = asked.given("expiring").is_some();
+        let is_stale = is_overdue || is_expiring || asked.given("unused").is_some();
         let status = status(asked.text("status")).or(is_stale.then_some(KeyStatus::Active));
         Ok(Self {
             filter: Some(KeyFilter {
@@ -47,7 +46,9 @@ impl KeyQuery {
                 environment: asked.text("environment").parse::<Environment>().ok(),
                 unused_since: asked.given("unused").map(|_| before(now, UNUSED)),
                 overdue: is_overdue.then(|| overdue(&loaded.config, now)),
+                expiring: is_expiring.then(|| (now, later(now, EXPIRING))),
                 parent: asked.given("parent").map(KeyId::from_text),
+                search: asked.given("q").map(str::to_owned),
                 ..KeyFilter::default()
             }),
             wrong: None,
@@ -56,18 +57,18 @@ impl KeyQuery {
 }
 
 /// Whose rotation is overdue now.
-pub(super) fn overdue(config: &Config, now: Timestamp) -> Overdue {
+pub(in crate::admin::dashboard) fn overdue(config: &Config, now: Timestamp) -> Overdue {
     let policy = &config.keys;
     Overdue { now, grace: policy.rotation_grace, rotate_after: policy.rotate_after }
 }
 
 /// The time so long before now; the earliest there is where that is before all time.
-pub(super) fn before(now: Timestamp, length: SignedDuration) -> Timestamp {
+pub(in crate::admin::dashboard) fn before(now: Timestamp, length: SignedDuration) -> Timestamp {
     now.checked_sub(length).unwrap_or(Timestamp::MIN)
 }
 
 /// The time so long after now; the last there is where that is after all time.
-pub(super) fn after(now: Timestamp, length: Duration) -> Timestamp {
+pub(in crate::admin::dashboard) fn later(now: Timestamp, length: SignedDuration) -> Timestamp {
     now.checked_add(length).unwrap_or(Timestamp::MAX)
 }
 
