@@ -53,6 +53,13 @@ impl ApiError {
         Self { status: StatusCode::FORBIDDEN, code: "forbidden", message, retry_after: None }
     }
 
+    /// It is not in the state any more in which it was to be changed.
+    pub(super) fn precondition_failed() -> Self {
+        let message = "It has changed since: read it again and decide anew".to_owned();
+        let status = StatusCode::PRECONDITION_FAILED;
+        Self { status, code: "precondition_failed", message, retry_after: None }
+    }
+
     /// Too many sign-ins have failed from that address.
     pub(super) fn too_many(seconds: u64) -> Self {
         Self { retry_after: Some(seconds), ..Self::from(Reason::RateLimited) }

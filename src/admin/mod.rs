@@ -30,7 +30,7 @@ use crate::telemetry::metrics;
 pub use access::Door;
 pub use error::ApiError;
 pub use live::{Live, NotReloaded, ReadyReport, RefusalFilter};
-pub use server::serve;
+pub use server::{AdminTls, serve};
 pub use state::AdminState;
 
 /// Every endpoint of the admin listener.
@@ -39,7 +39,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(exposition))
-        .merge(api::router())
+        .merge(api::router(&state))
         .merge(dashboard::router(&state))
         .fallback(async || ApiError::from(Reason::RouteNotFound))
         .method_not_allowed_fallback(async || ApiError::from(Reason::MethodNotAllowed))

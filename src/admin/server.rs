@@ -1,15 +1,19 @@
-//! Serving the admin listener: HTTP/1.1, bounded in connections and in how long a head may take.
+//! Serving the admin listener: HTTP/1.1, in clear or over TLS, bounded in connections and in how long
+//! a handshake and a head may take.
 
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -17,10 +21,11 @@ use tokio::time::{sleep, timeout};
 
 use super::access::{Peer, session};
 use super::{AdminState, router};
+use crate::proxy::edge::{self, Stream};
 
 /// Connections at once; the next ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 256;
-/// How long a head may take, and how long a connection may stay without one.
+/// How long a handshake may take, and a head, and how long a connection may stay without one.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest head, in bytes.
 const MAX_HEAD: usize = 32 * 1024;
@@ -29,8 +34,11 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 /// After an accept that failed: mostly the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What connections begin with from now on; `None`: plain HTTP.
+pub type AdminTls = Arc<ArcSwapOption<ServerConfig>>;
+
 /// Serves until `shutdown` is done, and then until what is being answered is.
-pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Future) {
+pub async fn serve(listener: TcpListener, state: AdminState, tls: AdminTls, shutdown: impl Future) {
     let tidy = tokio::spawn(session::keep_pruned(state.clone()));
     let router = router(state);
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -42,6 +50,7 @@ pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Futu
             _ = &mut shutdown => break,
             ((stream, peer), place) = accept(&listener, &places) => {
                 let router = router.clone().layer(Extension(Peer(peer)));
+                let stream = edge::open(stream, tls.load_full());
                 connections.spawn(serve_connection(stream, router, place, stopped.clone()));
             }
             // Those that have ended are let go of.
@@ -74,11 +83,16 @@ async fn accept(
 
 /// One connection, from its first byte to its end. How it broke is its client's business.
 async fn serve_connection(
-    stream: TcpStream,
+    stream: impl Future<Output = io::Result<Stream>>,
     router: Router,
     place: OwnedSemaphorePermit,
     mut stopped: watch::Receiver<()>,
 ) {
+    let stream = tokio::select! {
+        stream = timeout(HEADER_TIMEOUT, stream) => stream,
+        _ = stopped.changed() => return,
+    };
+    let Ok(Ok(stream)) = stream else { return };
     let service = TowerToHyperService::new(router);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

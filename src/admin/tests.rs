@@ -89,7 +89,7 @@ impl TestAdmin {
             door: Arc::new(Door::new(Arc::clone(&metrics)).unwrap()),
         };
         let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(serve(listener, state, stopped));
+        let served = tokio::spawn(serve(listener, state, AdminTls::default(), stopped));
         Self { address, stand, metrics, stop, served, _folder: folder }
     }
 

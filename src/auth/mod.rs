@@ -6,6 +6,7 @@
 pub mod cache_mac;
 pub mod flush;
 pub mod mint;
+pub mod once;
 pub mod pool;
 pub mod sync;
 pub mod table;

@@ -7,11 +7,12 @@ use serde::Serialize;
 
 use super::Globals;
 use super::failure::{Failure, Result};
-use super::output::{List, Output, say, table, time};
+use super::key::{masked, public_id};
+use super::output::{List, Output, say, table, time, time_or};
 use super::owner::{Paging, more};
 use super::session::Session;
 use super::typed::Expiry;
-use crate::admin::access::token;
+use crate::admin::access::token::{self, TokenError};
 use crate::domain::{self, AdminTokenId, Role};
 
 /// `admin-token`.
@@ -45,7 +46,7 @@ pub(crate) struct Create {
 /// One token.
 #[derive(Debug, Args)]
 pub(crate) struct Named {
-    /// Its id, `adm_…`
+    /// Its id, or its eight public characters or its hint
     id: String,
 }
 
@@ -76,22 +77,26 @@ pub(crate) async fn run(command: AdminToken, globals: &Globals) -> Result {
     match command {
         AdminToken::Create(new) => create(&session, new, output).await,
         AdminToken::List(paging) => list(&session, paging, output).await,
-        AdminToken::Revoke(Named { id }) => revoke(&session, &id, output).await,
+        AdminToken::Revoke(named) => revoke(&session, &named, output).await,
     }
 }
 
 async fn create(session: &Session, new: Create, output: Output) -> Result {
     let now = session.now();
     let expires_at = new.expires.resolve(now)?;
-    if expires_at.is_some_and(|end| end <= now) {
-        return Err(Failure::mistaken("the token would have ended already"));
+    if let Some(end) = expires_at.filter(|end| *end <= now) {
+        return Err(Failure::mistaken(format!("the expiry {end} is in the past"))
+            .with_hint("to end a token: `keygate admin-token revoke`"));
     }
     let strength = session.config().keys.argon2;
     let minted = token::mint(&new.name, new.role, expires_at, strength, now);
-    let (token, minted) = minted.map_err(|error| Failure::mistaken(error.to_string()))?;
+    let (token, minted) = minted.map_err(|error| match error {
+        TokenError::Name => Failure::mistaken(error.to_string()),
+        TokenError::Random(_) | TokenError::Hash(_) => Failure::failed(error.to_string()),
+    })?;
     session.store.create_token(&session.act(), &token).await?;
     if !output.json && !new.quiet {
-        say(&format!("Created the {} token {} ({}).", token.role, token.name, token.id))?;
+        say(&format!("Created {} token `{}` ({}).", token.role, token.name, token.id))?;
         say("This is the token. It is shown only now:")?;
     }
     let shown = WithToken { view: view(&token, now), token: minted.text.expose() };
@@ -112,17 +117,41 @@ async fn list(session: &Session, paging: Paging, output: Output) -> Result {
     more(output, list.next_cursor.as_deref())
 }
 
-async fn revoke(session: &Session, id: &str, output: Output) -> Result {
-    let id = AdminTokenId::from_text(id);
-    let missing = || Failure::failed(format!("there is no admin token `{id}`"));
-    let ended = session.store.revoke_token(&session.act(), &id).await?;
-    let token = session
-        .store
-        .token(&id)
-        .await?
-        .ok_or_else(|| missing().with_hint("`keygate admin-token list` shows all tokens"))?;
-    let told = if ended { "Revoked" } else { "It was revoked before:" };
-    output.show(&view(&token, session.now()), || format!("{told} {} ({id}).", token.name))
+async fn revoke(session: &Session, named: &Named, output: Output) -> Result {
+    let id = named.find(session).await?;
+    let is_new = session.store.revoke_token(&session.act(), &id).await?;
+    let token = session.store.token(&id).await?.ok_or_else(|| missing(&id))?;
+    let done = if is_new { "Revoked token" } else { "It was revoked before: token" };
+    output.show(&view(&token, session.now()), || format!("{done} `{}` ({id})", token.name))
+}
+
+impl Named {
+    /// The token that is meant. A whole token is refused, and not repeated.
+    async fn find(&self, session: &Session) -> Result<AdminTokenId> {
+        let format = token::format();
+        if format.parse(self.id.as_bytes()).is_some() {
+            return Err(Failure::mistaken(
+                "that is a whole token; a token is never taken as an argument",
+            )
+            .with_hint(
+                "name it by its id or by the eight public characters behind the prefix. It may be \
+                 in your shell's history now: revoke it and mint another",
+            ));
+        }
+        if let Some(public) = public_id(&self.id, &format)
+            && let Some(token) = session.store.token_by_public_id(public).await?
+        {
+            return Ok(token.id);
+        }
+        let id = AdminTokenId::from_text(masked(&self.id, &format));
+        let found = session.store.token(&id).await?;
+        found.map(|token| token.id).ok_or_else(|| missing(&id))
+    }
+}
+
+fn missing(id: &AdminTokenId) -> Failure {
+    Failure::failed(format!("there is no admin token `{id}`"))
+        .with_hint("`keygate admin-token list` shows all tokens")
 }
 
 fn view(token: &domain::AdminToken, now: Timestamp) -> View<'_> {
@@ -139,17 +168,16 @@ fn view(token: &domain::AdminToken, now: Timestamp) -> View<'_> {
 }
 
 fn rows(tokens: &[View<'_>]) -> String {
-    let at = |at: Option<Timestamp>, none: &str| at.map_or_else(|| none.to_owned(), time);
     let row = |token: &View<'_>| {
         vec![
             token.id.to_string(),
             token.name.to_owned(),
             token.role.to_string(),
-            format!("{:?}", token.status).to_lowercase(),
+            token.status.name().to_owned(),
             token.hint.to_owned(),
             time(token.created_at),
-            at(token.expires_at, "never"),
-            at(token.last_used_at, "never"),
+            time_or(token.expires_at, "never"),
+            time_or(token.last_used_at, "never"),
         ]
     };
     let heads = ["ID", "NAME", "ROLE", "STATUS", "HINT", "CREATED", "EXPIRES", "LAST USED"];

@@ -1,18 +1,21 @@
-//! `explain METHOD PATH`: what would become of a request, step by step.
+//! `explain METHOD PATH`: what would become of a request, step by step. `explain --request ID`: what
+//! became of one that the running gateway refused lately.
 
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr};
 
 use clap::Args;
 use http::Method;
+use jiff::Timestamp;
+use serde::Deserialize;
 
-use super::Globals;
 use super::failure::{Failure, Result};
 use super::key::Named;
-use super::output::table;
+use super::output::{table, time};
 use super::session::Session;
+use super::{Globals, running};
 use crate::domain::Explanation;
-use crate::domain::explanation::{Answer, Outcome};
+use crate::domain::explanation::{Answer, Check};
 use crate::key::SecretText;
 use crate::proxy;
 
@@ -23,9 +26,15 @@ const READ_AT_MOST: u64 = 4096;
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     /// The request's method
-    method: Method,
+    #[arg(required_unless_present = "request")]
+    method: Option<Method>,
     /// The request's path, with its query if it has one
-    path: String,
+    #[arg(required_unless_present = "request")]
+    path: Option<String>,
+    /// Ask the running gateway why it refused this request; its `X-Request-Id`
+    #[arg(long, value_name = "REQUEST_ID")]
+    #[arg(conflicts_with_all = ["method", "path", "key_id", "key_stdin", "ip"])]
+    request: Option<String>,
     /// As if it came with a good secret of this key
     #[arg(long, value_name = "ID", conflicts_with = "key_stdin")]
     key_id: Option<String>,
@@ -37,20 +46,96 @@ pub(crate) struct Explain {
     ip: IpAddr,
 }
 
+/// A request as it is told of, here or by the running gateway.
+#[derive(Debug, Deserialize)]
+struct Told {
+    method: String,
+    path: String,
+    route: Option<String>,
+    checks: Vec<Step>,
+    answer: Ending,
+}
+
+#[derive(Debug, Deserialize)]
+struct Step {
+    step: String,
+    outcome: String,
+    detail: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Ending {
+    status: Option<u16>,
+    reason: Option<String>,
+    code: Option<String>,
+    message: String,
+}
+
+/// What the running gateway says beside it of a request that it refused.
+#[derive(Debug, Deserialize)]
+struct Refused {
+    request_id: String,
+    at: Timestamp,
+    client: IpAddr,
+    #[serde(flatten)]
+    told: Told,
+}
+
 /// Explains one request. Its outcome is told in words, and the exit code is 0 whatever it is.
 pub(crate) async fn run(explain: Explain, globals: &Globals) -> Result {
     let session = Session::open(globals).await?;
+    if let Some(id) = &explain.request {
+        return of_refused(&session, id, globals).await;
+    }
     let credential = credential(&explain, &session).await?;
-    let question = proxy::explain::Question {
-        method: explain.method,
-        path: explain.path,
-        credential,
-        client: explain.ip,
+    let (Some(method), Some(path)) = (explain.method, explain.path) else {
+        unreachable!("both are required where no request is named")
     };
+    let question = proxy::explain::Question { method, path, credential, client: explain.ip };
     let explanation =
         proxy::explain::explain(session.config(), &*session.store, &session.clock, question)
             .await?;
-    globals.output().show(&explanation, || in_words(&explanation))
+    globals.output().show(&explanation, || in_words(&Told::from(&explanation)))
+}
+
+/// Asks the running gateway for what it kept of a request.
+async fn of_refused(session: &Session, id: &str, globals: &Globals) -> Result {
+    let is_id = |id: &str| {
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        (1..=64).contains(&id.len()) && id.bytes().all(fits)
+    };
+    if !is_id(id) {
+        let wrong = "a request id is 1 to 64 of letters, digits, `.`, `_` and `-`";
+        return Err(Failure::mistaken(wrong).with_hint("it is the answer's `X-Request-Id`"));
+    }
+    let path = format!("/admin/v1/explain?request={id}");
+    let (status, answer) = running::ask(session, &path).await?;
+    if status != 200 {
+        let message = answer["error"]["message"].as_str().unwrap_or("it says nothing more");
+        return Err(Failure::failed(format!("the gateway answers {status}: {message}")));
+    }
+    globals.output().show(&answer, || match serde_json::from_value(answer.clone()) {
+        Ok(Refused { request_id, at, client, told }) => {
+            format!("{request_id} from {client}, {}\n\n{}", time(at), in_words(&told))
+        }
+        // Of another version: what it says is better than nothing.
+        Err(_) => answer.to_string(),
+    })
+}
+
+impl From<&Explanation> for Told {
+    fn from(explanation: &Explanation) -> Self {
+        let Explanation { method, path, route, checks, answer } = explanation.clone();
+        let step = |Check { step, outcome, detail }: Check| Step {
+            step: step.to_owned(),
+            outcome: outcome.to_string(),
+            detail,
+        };
+        let Answer { status, reason, code, message } = answer;
+        let reason = reason.map(|reason| reason.to_string());
+        let answer = Ending { status, reason, code, message };
+        Self { method, path, route, checks: checks.into_iter().map(step).collect(), answer }
+    }
 }
 
 async fn credential(explain: &Explain, session: &Session) -> Result<proxy::explain::Credential> {
@@ -78,26 +163,26 @@ fn secret_from_stdin() -> Result<SecretText> {
     Ok(SecretText::new(trimmed.to_owned()))
 }
 
-fn in_words(explanation: &Explanation) -> String {
-    let Explanation { method, path, route, checks, answer } = explanation;
+fn in_words(told: &Told) -> String {
+    let Told { method, path, route, checks, answer } = told;
     let heading = match route {
         Some(route) => format!("{method} {path}  (route {route})"),
         None => format!("{method} {path}"),
     };
-    let mark = |outcome| match outcome {
-        Outcome::Passed => "ok",
-        Outcome::Refused => "REFUSED",
-        Outcome::Skipped => "-",
+    let mark = |outcome: &str| match outcome {
+        "passed" => "ok",
+        "refused" => "REFUSED",
+        _ => "-",
     };
-    let row = |check: &crate::domain::explanation::Check| {
-        vec![check.step.to_owned(), mark(check.outcome).to_owned(), check.detail.clone()]
+    let row = |check: &Step| {
+        vec![check.step.clone(), mark(&check.outcome).to_owned(), check.detail.clone()]
     };
     let checks = table(&["STEP", "OUTCOME", "DETAIL"], checks.iter().map(row).collect());
     format!("{heading}\n\n{checks}\n\n{}", ending(answer))
 }
 
-fn ending(answer: &Answer) -> String {
-    let Answer { status, reason, code, message } = answer;
+fn ending(answer: &Ending) -> String {
+    let Ending { status, reason, code, message } = answer;
     match (status, reason) {
         (Some(status), Some(reason)) => {
             let code = code.as_deref().unwrap_or("-");
@@ -111,7 +196,7 @@ fn ending(answer: &Answer) -> String {
 mod tests {
     use super::*;
     use crate::domain::Reason;
-    use crate::domain::explanation::Check;
+    use crate::domain::explanation::Outcome;
 
     #[test]
     fn a_refusal_is_told_step_by_step() {
@@ -133,7 +218,7 @@ mod tests {
                 message: "API key does not have required scope: notes:write".to_owned(),
             },
         };
-        insta::assert_snapshot!(in_words(&explanation), @r"
+        insta::assert_snapshot!(in_words(&Told::from(&explanation)), @r"
         POST /v1/notes  (route /v1/notes)
 
         STEP     OUTCOME  DETAIL
@@ -147,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_forwarded_request_is_told_where_it_goes() {
-        let answer = Answer {
+        let answer = Ending {
             status: None,
             reason: None,
             code: None,

@@ -1,17 +1,23 @@
 //! `health`: is the gateway of this configuration ready? Asked by a container's health check.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use rustls::ClientConfig;
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use super::failure::{Failure, Result};
 use super::{Globals, output, session};
 use crate::config::units;
+use crate::tls::{CertificateFiles, ServerFiles, to_own};
 
 /// A status line and more; what comes after says nothing to this command.
 const READ_AT_MOST: u64 = 4096;
@@ -23,13 +29,21 @@ pub(crate) struct Health {
     #[arg(long, value_name = "DURATION", default_value = "2s")]
     #[arg(value_parser = units::parse_duration)]
     timeout: Duration,
+    /// A client certificate, where `admin.tls.client_ca` asks for one: PEM
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Its private key: PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
 }
 
 /// Asks `/readyz` of the admin listener.
 pub(crate) async fn run(health: Health, globals: &Globals) -> Result {
     let loaded = session::load(globals)?;
     let address = reachable(loaded.config.admin.listen);
-    let asked = timeout(health.timeout, ask(address)).await;
+    let identity = health.cert.zip(health.key).map(|(cert, key)| CertificateFiles { cert, key });
+    let tls = loaded.config.admin.tls.as_ref().map(|tls| of_gateway(tls, identity.as_ref()));
+    let asked = timeout(health.timeout, ask(address, tls.transpose()?)).await;
     let status = match asked {
         Ok(Ok(status)) => status,
         Ok(Err(error)) => return Err(not_ready(address, &error.to_string())),
@@ -56,8 +70,27 @@ pub(crate) fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(address, listen.port())
 }
 
-async fn ask(address: SocketAddr) -> std::io::Result<Option<u16>> {
-    let mut stream = TcpStream::connect(address).await?;
+/// The gateway is told by the certificate that its configuration names: names in it are others'.
+pub(crate) fn of_gateway(
+    tls: &ServerFiles,
+    identity: Option<&CertificateFiles>,
+) -> Result<Arc<ClientConfig>> {
+    let mut certificates = tls.certificates.iter();
+    let own = certificates.next().expect("a listener with TLS has a certificate");
+    to_own(&own.cert, identity).map_err(|error| Failure::mistaken(error.to_string()))
+}
+
+async fn ask(address: SocketAddr, tls: Option<Arc<ClientConfig>>) -> io::Result<Option<u16>> {
+    let stream = TcpStream::connect(address).await?;
+    let Some(tls) = tls else { return ask_over(stream, address).await };
+    let connector = TlsConnector::from(tls);
+    ask_over(connector.connect(address.ip().into(), stream).await?, address).await
+}
+
+async fn ask_over(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    address: SocketAddr,
+) -> io::Result<Option<u16>> {
     let request = format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();

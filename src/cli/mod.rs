@@ -21,6 +21,7 @@ mod migrate;
 mod output;
 mod owner;
 mod receipt;
+mod running;
 mod serve;
 mod session;
 mod typed;

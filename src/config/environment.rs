@@ -10,6 +10,8 @@ use std::fmt;
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
+    /// Whether every other variable may be there too, with a value that nobody tells.
+    withheld: bool,
 }
 
 /// A text with every `${NAME}` replaced.
@@ -19,6 +21,8 @@ pub(super) struct Expanded {
     pub(super) text: String,
     /// Whether a variable went into it.
     pub(super) from_variable: bool,
+    /// The variables whose values are withheld: their names stand in the text.
+    pub(super) withheld: Vec<String>,
 }
 
 /// Why a text could not be expanded.
@@ -36,13 +40,18 @@ impl Environment {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
-        Self { variables: std::env::vars_os().filter_map(text).collect() }
+        Self { variables: std::env::vars_os().filter_map(text).collect(), withheld: false }
     }
 
     /// These variables and no others.
     pub fn of(variables: &[(&str, &str)]) -> Self {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Self { variables: variables.iter().map(owned).collect() }
+        Self { variables: variables.iter().map(owned).collect(), withheld: false }
+    }
+
+    /// Variables that nobody tells of, whichever are asked for: for a text that somebody sends.
+    pub(super) fn withheld() -> Self {
+        Self { variables: BTreeMap::new(), withheld: true }
     }
 
     /// A variable's value.
@@ -52,7 +61,8 @@ impl Environment {
 
     /// Replaces every `${NAME}`; `$${` stands for `${` itself. All that is wrong is told at once.
     pub(super) fn expand(&self, text: &str) -> Result<Expanded, Vec<ExpandError>> {
-        let mut expanded = Expanded { text: String::new(), from_variable: false };
+        let mut expanded =
+            Expanded { text: String::new(), from_variable: false, withheld: Vec::new() };
         let mut errors = Vec::new();
         let mut rest = text;
         while let Some(at) = rest.find("${") {
@@ -72,6 +82,10 @@ impl Environment {
             rest = &rest[name.len() + 1..];
             match self.get(name) {
                 Some(value) => expanded.text.push_str(value),
+                None if self.withheld => {
+                    expanded.text.push_str(name);
+                    expanded.withheld.push(name.to_owned());
+                }
                 None => errors.push(ExpandError::Missing(name.to_owned())),
             }
             expanded.from_variable = true;
@@ -108,7 +122,8 @@ mod tests {
             ("pa$$word", "pa$$word", false),
             ("$${A}", "${A}", false),
         ] {
-            let expected = Expanded { text: expanded.to_owned(), from_variable };
+            let (text_after, withheld) = (expanded.to_owned(), Vec::new());
+            let expected = Expanded { text: text_after, from_variable, withheld };
             assert_eq!(environment.expand(text), Ok(expected), "{text}");
         }
     }

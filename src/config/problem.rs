@@ -24,23 +24,34 @@ impl fmt::Display for Problem {
     }
 }
 
+/// What there is to say about a configuration, each in the order of the text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// What makes it unusable.
+    pub problems: Vec<Problem>,
+    /// What is allowed and hardly meant, or could not be looked at.
+    pub warnings: Vec<Problem>,
+}
+
 /// Gathers what is wrong with one file while it is read and checked.
 pub(super) struct Complaints<'a> {
     file: &'a Path,
     text: &'a str,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
+    /// Where values stand that are not known, so that nothing can be said against them.
+    unknown: Vec<usize>,
 }
 
 impl<'a> Complaints<'a> {
     /// About this file with this text.
     pub(super) fn about(file: &'a Path, text: &'a str) -> Self {
-        Self { file, text, problems: Vec::new(), warnings: Vec::new() }
+        Self { file, text, problems: Vec::new(), warnings: Vec::new(), unknown: Vec::new() }
     }
 
     /// What makes the configuration unusable, at a byte of the file.
     pub(super) fn problem(&mut self, at: usize, message: impl Into<String>) {
-        self.problems.push(self.complaint(at, message.into(), None));
+        self.problem_with_hint(at, message, None);
     }
 
     /// A problem whose fix can be named.
@@ -50,7 +61,15 @@ impl<'a> Complaints<'a> {
         message: impl Into<String>,
         hint: impl Into<Option<String>>,
     ) {
-        self.problems.push(self.complaint(at, message.into(), hint.into()));
+        if !self.unknown.contains(&at) {
+            self.problems.push(self.complaint(at, message.into(), hint.into()));
+        }
+    }
+
+    /// The value at a byte is not known: nothing is wrong with it from here on, but this warning.
+    pub(super) fn unknown(&mut self, at: usize, warning: impl Into<String>) {
+        self.unknown.push(at);
+        self.warning(at, warning);
     }
 
     /// What is allowed and hardly meant.
@@ -64,12 +83,18 @@ impl<'a> Complaints<'a> {
     }
 
     /// The problems, or else the warnings, each in the order of the file.
-    pub(super) fn into_result(mut self) -> Result<Vec<Problem>, Vec<Problem>> {
+    pub(super) fn into_result(self) -> Result<Vec<Problem>, Vec<Problem>> {
+        let Checked { problems, warnings } = self.into_all();
+        if problems.is_empty() { Ok(warnings) } else { Err(problems) }
+    }
+
+    /// The problems and the warnings, each in the order of the file.
+    pub(super) fn into_all(mut self) -> Checked {
         let place = |complaint: &Problem| (complaint.line, complaint.column);
         self.problems.sort_by_key(place);
         self.problems.dedup();
         self.warnings.sort_by_key(place);
-        if self.problems.is_empty() { Ok(self.warnings) } else { Err(self.problems) }
+        Checked { problems: self.problems, warnings: self.warnings }
     }
 
     fn complaint(&self, at: usize, message: String, hint: Option<String>) -> Problem {

@@ -237,7 +237,18 @@ impl Reader<'_, '_> {
 
     fn expand(&mut self, path: &str, at: usize, text: &str) -> Option<(String, bool)> {
         let errors = match self.environment.expand(text) {
-            Ok(expanded) => return Some((expanded.text, expanded.from_variable)),
+            Ok(expanded) => {
+                for name in &expanded.withheld {
+                    self.complaints.unknown(
+                        at,
+                        format!(
+                            "`{path}` asks for the environment's variable `{name}`, which is not \
+                             filled in here: what it gives is not looked at"
+                        ),
+                    );
+                }
+                return Some((expanded.text, expanded.from_variable));
+            }
             Err(errors) => errors,
         };
         for error in errors {

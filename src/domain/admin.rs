@@ -83,6 +83,17 @@ pub enum TokenStatus {
     Revoked,
 }
 
+impl TokenStatus {
+    /// As commands and the API write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
 impl AdminToken {
     /// How it stands at `now`.
     pub fn status(&self, now: Timestamp) -> TokenStatus {

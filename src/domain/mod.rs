@@ -28,7 +28,7 @@ pub mod window;
 
 pub use act::{Act, Actor};
 pub use admin::{AdminSession, AdminToken, Role, TokenStatus};
-pub use audit::AuditRow;
+pub use audit::{AuditRow, ChainBreak, ChainFault, ChainHead, ChainVerdict};
 pub use call::Call;
 pub use clock::Clock;
 pub use event::{Event, EventKind};

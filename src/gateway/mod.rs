@@ -3,6 +3,7 @@
 //! Two planes in one process: each worker a thread with a runtime of its own, and around them the
 //! control plane on the runtime that [`Gateway::start`] is called on.
 
+mod certificates;
 mod handover;
 mod listeners;
 mod live;
@@ -26,11 +27,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use self::certificates::Certificates;
 use self::handover::Shares;
 use self::listeners::{Bound, Listeners};
 use self::reload::Reloader;
 use self::systemd::Inherited;
-use crate::admin::{self, AdminState, Door, Live, NotReloaded};
+use crate::admin::{self, AdminState, AdminTls, Door, Live, NotReloaded};
 use crate::auth::Authenticator;
 use crate::auth::flush::{flush, keep_flushing};
 use crate::auth::pool::Argon2Pool;
@@ -54,7 +56,6 @@ use crate::store::{self, Store, StoreError};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::history::History;
 use crate::telemetry::metrics::Metrics;
-use crate::tls::TlsServer;
 use crate::usage::Journal;
 use crate::webhooks::Webhooks;
 
@@ -124,10 +125,10 @@ impl Gateway {
         let (spender, keeper) =
             hold_leases(&config, &store, &journal, &membership, &sync, &metrics);
         let (desk, clerk) = Desk::new();
-        let tls = config.server.tls.clone().map(TlsServer::new).transpose()?;
+        let certificates = Certificates::of(&config)?;
         let shared = Arc::new(Shared {
             https_port: data_addresses[0].port(),
-            tls: ArcSwapOption::new(tls.as_ref().map(|tls| Arc::clone(tls.config()))),
+            tls: ArcSwapOption::empty(),
             generation: AtomicU64::new(plan.generation),
             plan: ArcSwap::from_pointee(plan),
             auth: Authenticator::new(Arc::clone(&sync), pool, digests),
@@ -154,9 +155,11 @@ impl Gateway {
             shared: Arc::clone(&shared),
             store: Arc::clone(&store),
             membership,
+            admin_tls: AdminTls::default(),
             loaded: ArcSwap::from_pointee(loaded.clone()),
             draining: AtomicBool::new(false),
         });
+        certificates.put_in_force(&control);
         let mut background =
             start_background(synchroniser, redis, keeper, &shared, Arc::clone(&store));
         background.extend(usage::start_background(&shared, &store));
@@ -181,11 +184,12 @@ impl Gateway {
             store,
             clock: control.shared.auth.sync.clock.clone(),
         };
-        let admin = Admin::start(state, admin)?;
+        let admin = Admin::start(state, Arc::clone(&control.admin_tls), admin)?;
         let watch = Watch::new(&loaded, environment);
         let mut probers = Probers::default();
         probers.follow(&shared.plan.load());
-        let reloader = Reloader { control: Arc::clone(&control), watch, config, probers, tls };
+        let reloader =
+            Reloader { control: Arc::clone(&control), watch, config, probers, certificates };
         Ok(Self {
             control,
             orders,
@@ -294,6 +298,8 @@ struct Control {
     /// What this instance did of late.
     history: History,
     reloads: mpsc::Sender<WantsReload>,
+    /// What the admin listener's connections begin with.
+    admin_tls: AdminTls,
     /// The configuration in force.
     loaded: ArcSwap<LoadedConfig>,
     draining: AtomicBool,
@@ -307,13 +313,13 @@ struct Admin {
 }
 
 impl Admin {
-    fn start(state: AdminState, listener: Listener) -> io::Result<Self> {
+    fn start(state: AdminState, tls: AdminTls, listener: Listener) -> io::Result<Self> {
         let Listener { socket, is_inherited } = listener;
         let address = socket.local_addr()?;
         let socket = tokio::net::TcpListener::from_std(socket)?;
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(async move {
-            admin::serve(socket, state, stopped).await;
+            admin::serve(socket, state, tls, stopped).await;
         });
         Ok(Self { address, is_inherited, stop })
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::certificates::Certificates;
 use super::{Control, systemd, usage};
 use crate::admin::NotReloaded;
 use crate::config::reload::Watch;
 use crate::config::{Config, LoadedConfig, Problem};
 use crate::proxy::plan::Plan;
 use crate::proxy::probe::Probers;
-use crate::tls::TlsServer;
 
 /// Keeps the configuration fresh.
 pub(super) struct Reloader {
@@ -18,8 +18,7 @@ pub(super) struct Reloader {
     /// What the parts that can't be changed while they run were started with.
     pub(super) config: Arc<Config>,
     pub(super) probers: Probers,
-    /// The listeners' certificates.
-    pub(super) tls: Option<TlsServer>,
+    pub(super) certificates: Certificates,
 }
 
 impl Reloader {
@@ -27,7 +26,7 @@ impl Reloader {
         systemd::reloading();
         let loaded = self.watch.reload();
         let taken = self.take_over(loaded);
-        self.refresh_certificates();
+        self.certificates.refresh(&self.control);
         systemd::ready();
         taken
     }
@@ -37,26 +36,7 @@ impl Reloader {
             // What is wrong is in the log.
             let _ = self.take_over(loaded);
         }
-        self.refresh_certificates();
-    }
-
-    /// Certificates whose files have changed are for connections from now on. Those that stand go
-    /// on with theirs.
-    fn refresh_certificates(&mut self) {
-        let Some(tls) = &mut self.tls else { return };
-        let shared = &self.control.shared;
-        match tls.refresh() {
-            Ok(false) => {}
-            Ok(true) => {
-                shared.tls.store(Some(Arc::clone(tls.config())));
-                shared.metrics.certificates_reloaded(true);
-                tracing::info!("the certificates were reloaded");
-            }
-            Err(error) => {
-                shared.metrics.certificates_reloaded(false);
-                tracing::error!(%error, "the certificates were not reloaded; the old ones stay");
-            }
-        }
+        self.certificates.refresh(&self.control);
     }
 
     /// Puts a good file in force from the next request on; a bad one is told of and changes nothing.
@@ -94,12 +74,9 @@ impl Reloader {
             .map_err(|error| NotReloaded::Other(error.to_string()))?;
         shared.journal.keep(usage::keeping(&plan.config));
         let webhooks = self.control.webhooks.prepare(loaded).map_err(NotReloaded::Other)?;
-        let wanted = &loaded.config.server.tls;
-        if self.tls.as_ref().map(TlsServer::files) != wanted.as_ref() {
-            let tls = wanted.clone().map(TlsServer::new).transpose();
-            self.tls = tls.map_err(|error| NotReloaded::Other(error.to_string()))?;
-            shared.tls.store(self.tls.as_ref().map(|tls| Arc::clone(tls.config())));
-        }
+        let followed = self.certificates.follow(&loaded.config);
+        followed.map_err(|error| NotReloaded::Other(error.to_string()))?;
+        self.certificates.put_in_force(&self.control);
         self.control.webhooks.put_in_force(webhooks);
         shared.auth.macs.replace_keys(cache_keys.as_ref());
         shared.auth.sync.policy.store(Arc::new(plan.policy.clone()));

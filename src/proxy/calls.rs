@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -16,14 +16,11 @@ use super::meter::Meter;
 use super::route::Route;
 use super::worker::Worker;
 use crate::auth::Verified;
-use crate::domain::{Call, Refusal};
+use crate::auth::once::Once;
+use crate::domain::{Call, Reason, Refusal};
 use crate::key::SecretText;
 use crate::limit::Standing;
-use crate::self_service::{Asked, Caller, Once, PATIENCE};
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// The longest name that something is to happen once under.
-const LONGEST_NAME: usize = 255;
+use crate::self_service::{Asked, Caller, PATIENCE};
 
 /// Who asks, as the steps before have found out.
 pub struct By<'a> {
@@ -100,17 +97,8 @@ async fn read(request: Request<Incoming>, route: &Route, meter: &Meter) -> Resul
 }
 
 fn once(headers: &HeaderMap, credential: &[u8]) -> Result<Option<Once>, Refusal> {
-    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let visible = value.as_bytes().iter().all(u8::is_ascii_graphic);
-    let name = value.to_str().ok().filter(|name| {
-        visible && (1..=LONGEST_NAME).contains(&name.len()) && values.next().is_none()
-    });
-    let name = name.ok_or(Refusal::BadRequest(
-        "Idempotency-Key must be given once, of 1 to 255 visible ASCII characters",
-    ))?;
-    let secret = String::from_utf8_lossy(credential).into_owned();
-    Ok(Some(Once { name: name.to_owned(), secret: SecretText::new(secret) }))
+    Once::of(headers, credential)
+        .map_err(|error| Refusal::Because(Reason::BadRequest, error.to_string().into()))
 }
 
 /// How the limits of the key stand, this request counted.

@@ -41,6 +41,8 @@ pub struct TargetState {
 struct Record {
     ejection: Ejection,
     failed_checks: u32,
+    /// What the last active check that failed has met.
+    found: Option<String>,
 }
 
 impl TargetState {
@@ -65,6 +67,20 @@ impl TargetState {
     /// Whether it is neither left out nor found down.
     pub fn stands(&self) -> bool {
         self.resumes_ms.load(Ordering::Relaxed) == 0 && !self.checked_down.load(Ordering::Relaxed)
+    }
+
+    /// Why it does not [stand](Self::stands), in words; `None`: it does.
+    pub fn why_down(&self) -> Option<String> {
+        if self.checked_down.load(Ordering::Relaxed) {
+            let found = self.lock().found.clone().unwrap_or_default();
+            return Some(format!("its health check fails: {found}"));
+        }
+        let left_out = self.resumes_ms.load(Ordering::Relaxed) != 0;
+        left_out.then(|| {
+            "requests failed on it again and again (no connection, broken off, or no answer in \
+             time); it is tried again within a minute"
+                .to_owned()
+        })
     }
 
     /// Whether the caller's request is to try a target that is left out and has been for long enough.
@@ -101,6 +117,7 @@ impl TargetState {
         let was_down = self.checked_down.load(Ordering::Relaxed);
         let is_down = self.change(|record| {
             record.failed_checks = if found.is_ok() { 0 } else { record.failed_checks + 1 };
+            record.found = found.as_ref().err().cloned();
             let is_down = record.failed_checks >= if was_down { 1 } else { FAILED_CHECKS };
             if was_down && !is_down {
                 // It is new: what was held against the old one is forgotten.
@@ -131,15 +148,18 @@ impl TargetState {
 
     /// Changes the record, and has the atomics and the metric follow it.
     fn change<T>(&self, change: impl FnOnce(&mut Record) -> T) -> T {
-        // Nothing can be left half done under this lock.
-        let mut record: MutexGuard<'_, Record> =
-            self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut record = self.lock();
         let changed = change(&mut record);
         let Ejection { failures, resumes_ms, .. } = record.ejection;
         self.resumes_ms.store(resumes_ms.unwrap_or(0), Ordering::Relaxed);
         self.troubled.store(failures > 0 || resumes_ms.is_some(), Ordering::Relaxed);
         self.metrics.set_up(self.stands());
         changed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Record> {
+        // Nothing can be left half done under this lock.
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -215,6 +235,18 @@ mod tests {
         (0..3).for_each(|_| state.failed(7));
         assert!(!state.stands() && !state.metrics().is_up());
         assert_eq!(state.metrics().ejections.read(), 1);
+    }
+
+    #[test]
+    fn a_target_that_is_down_says_why_until_it_is_back() {
+        let state = state();
+        assert_eq!(state.why_down(), None);
+        (0..3).for_each(|_| state.failed(7));
+        assert!(state.why_down().is_some_and(|why| why.starts_with("requests failed on it")));
+        (0..2).for_each(|_| state.checked(Err("it answers 500".to_owned())));
+        assert_eq!(state.why_down().as_deref(), Some("its health check fails: it answers 500"));
+        state.checked(Ok(()));
+        assert_eq!(state.why_down(), None);
     }
 
     #[test]

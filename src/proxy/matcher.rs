@@ -38,6 +38,17 @@ pub enum Match {
     MethodNotAllowed(Arc<str>),
 }
 
+/// Orders paths as they are tried: at the first segment that differs, a literal goes before `{name}`
+/// and that before `/**`. Of paths that no request has both of, the order says nothing.
+pub fn specificity(path: &str) -> Vec<(u8, &str)> {
+    let segment = |segment| match segment {
+        "**" => (2, ""),
+        name if is_name(name) == Ok(true) => (1, ""),
+        literal => (0, literal),
+    };
+    path.split('/').skip(1).map(segment).collect()
+}
+
 /// A route's path that no request can match as it was meant.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the route path {path:?} cannot be matched: {why}")]

@@ -13,7 +13,7 @@ use crate::spend::Charge;
 use crate::usage::RouteName;
 
 use super::cors::{Cors, Preflight};
-use super::matcher::{Match, Matcher, PatternError};
+use super::matcher::{Match, Matcher, PatternError, specificity};
 
 /// For WebSockets of a route without a timeout of its own: an upstream's is for answers, and too
 /// short for a conversation.
@@ -130,6 +130,14 @@ impl Router {
     /// What a path's routes that speak to browsers have, sorted.
     pub fn methods_for_pages(&self, path: &str) -> String {
         self.matcher.methods(path, |index| self.routes[index].cors.is_some())
+    }
+
+    /// Every route in the order in which they are tried: what keygate answers itself, then by
+    /// [`specificity`], then as configured.
+    pub fn in_match_order(&self) -> Vec<&Route> {
+        let mut routes: Vec<&Route> = self.routes.iter().collect();
+        routes.sort_by_cached_key(|route| (route.call.is_none(), specificity(&route.path)));
+        routes
     }
 
     /// Every route, in the order of the configuration.

@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::idempotency::{KEPT, once};
+use super::idempotency::once;
 use super::{Answered, Asked, Outcome, PATIENCE, agents, auto_rotate, balance, keys, me, rotate};
 use crate::auth::mint::{Asker, Mint};
+use crate::auth::once::KEPT;
 use crate::config::Config;
 use crate::domain::{Actor, Call, Clock, Reason};
 use crate::store::Store;

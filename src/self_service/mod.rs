@@ -23,13 +23,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::auth::once::Once;
 use crate::auth::table::Rights;
 use crate::domain::{Call, KeyId, PublicId, Refusal};
 use crate::key::SecretText;
 use crate::limit::Standing;
 
 pub use desk::{Clerk, Desk, Office};
-pub use idempotency::Once;
 
 /// Bytes that a call's body has at most.
 pub const MAX_BODY: u64 = 64 * 1024;

@@ -4,13 +4,12 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::Result;
-use crate::domain::KeyId;
 
 /// What is to happen once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// Who asks.
-    pub asker: KeyId,
+    /// Who asks: the id of a key or an admin token.
+    pub asker: String,
     /// A digest of the name that the asker gave it.
     pub name: String,
     /// A digest of what is asked for.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sqlx::{Database, Encode, QueryBuilder, Type};
 
+use super::rows::json;
 use super::{KeyFilter, Overdue, Page, PageRequest};
 use crate::domain::KeyStatus;
 
@@ -61,6 +62,10 @@ pub(super) fn push_page<'q, DB>(
     }
     if let Some(environment) = filter.environment {
         query.push(" AND k.environment = ").push_bind(environment.name().to_owned());
+    }
+    if let Some(scope) = &filter.scope {
+        // Scopes are a list of JSON texts: without this one it is another list.
+        query.push(" AND replace(k.scopes, ").push_bind(json(scope)).push(", '') <> k.scopes");
     }
     if let Some((status, now)) = filter.status {
         push_status(query, status, now.as_millisecond());

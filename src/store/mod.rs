@@ -130,6 +130,8 @@ pub struct KeyFilter {
     pub ancestor: Option<KeyId>,
     /// Of this environment.
     pub environment: Option<Environment>,
+    /// Granted this scope in so many words.
+    pub scope: Option<String>,
     /// Whose rotation is overdue.
     pub overdue: Option<Overdue>,
     /// Not revoked, and ending after the first moment and up to the second.

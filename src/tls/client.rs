@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{InvalidDnsNameError, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use zeroize::Zeroizing;
 
 use super::files::{CertificateFiles, TlsError, certificates, certified, read, roots};
@@ -36,7 +37,7 @@ impl TlsClient {
     /// Reads the files that the settings name.
     pub fn new(settings: &ClientSettings) -> Result<Self, TlsError> {
         let mut contents = blake3::Hasher::new();
-        let mut read = |file| -> Result<Zeroizing<Vec<u8>>, TlsError> {
+        let mut read = |file: &Path| -> Result<Zeroizing<Vec<u8>>, TlsError> {
             let content = read(file)?;
             contents.update(&(content.len() as u64).to_le_bytes()).update(&content);
             Ok(content)
@@ -49,21 +50,8 @@ impl TlsClient {
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::Setup(error.to_string()))?
             .with_root_certificates(believed);
-        let mut config = match &settings.identity {
-            None => builder.with_no_client_auth(),
-            Some(files) => {
-                let (cert, key) = (read(&files.cert)?, read(&files.key)?);
-                // That they go together is found out here.
-                certified(files, &cert, &key)?;
-                let chain = certificates(&files.cert, &cert)?;
-                let unusable = |_| TlsError::Key { file: files.key.clone() };
-                let key = PrivateKeyDer::from_pem_slice(&key).map_err(unusable)?;
-                let config = builder.with_client_auth_cert(chain, key);
-                config.map_err(|error| TlsError::Setup(error.to_string()))?
-            }
-        };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let http1 = Arc::new(config.clone());
+        let http1 = with_identity(builder, settings.identity.as_ref(), read)?;
+        let mut config = ClientConfig::clone(&http1);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let settings = settings.clone();
         Ok(Self { settings, contents: contents.finalize(), either: Arc::new(config), http1 })
@@ -103,6 +91,29 @@ pub fn beside_the_system(ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsErro
         .map_err(|error| TlsError::Setup(error.to_string()))?
         .with_root_certificates(believed)
         .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// With a certificate of our own, where there is one; for HTTP/1.1.
+pub(super) fn with_identity(
+    builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+    identity: Option<&CertificateFiles>,
+    mut read: impl FnMut(&Path) -> Result<Zeroizing<Vec<u8>>, TlsError>,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(files) => {
+            let (cert, key) = (read(&files.cert)?, read(&files.key)?);
+            // That they go together is found out here.
+            certified(files, &cert, &key)?;
+            let chain = certificates(&files.cert, &cert)?;
+            let unusable = |_| TlsError::Key { file: files.key.clone() };
+            let key = PrivateKeyDer::from_pem_slice(&key).map_err(unusable)?;
+            let config = builder.with_client_auth_cert(chain, key);
+            config.map_err(|error| TlsError::Setup(error.to_string()))?
+        }
+    };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -6,6 +6,7 @@
 
 mod client;
 mod files;
+mod own;
 mod server;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use rustls::pki_types::ServerName;
 
 pub use client::{ClientSettings, TlsClient, beside_the_system};
 pub use files::{CertificateFiles, TlsError, check_certificate, check_roots};
+pub use own::to_own;
 pub use server::{ServerFiles, TlsServer, alpn};
 
 /// Whether a certificate can be for it: a host name or an address.

@@ -36,6 +36,8 @@ pub struct ServerFiles {
 /// A listener's TLS, fresh as its files.
 pub struct TlsServer {
     files: ServerFiles,
+    /// The protocols offered above TLS (RFC 7301), the preferred first.
+    alpn: Vec<Vec<u8>>,
     /// Of the contents that were last seen, good or bad; `None` of what could not be read.
     seen: Vec<Option<blake3::Hash>>,
     resumption: Resumption,
@@ -43,12 +45,21 @@ pub struct TlsServer {
 }
 
 impl TlsServer {
-    /// Reads the files.
+    /// Reads the files, for a listener of HTTP/2 and HTTP/1.1.
     pub fn new(files: ServerFiles) -> Result<Self, TlsError> {
+        Self::offering(alpn(), files)
+    }
+
+    /// Reads the files, for a listener of HTTP/1.1 alone.
+    pub fn http1(files: ServerFiles) -> Result<Self, TlsError> {
+        Self::offering(vec![b"http/1.1".to_vec()], files)
+    }
+
+    fn offering(alpn: Vec<Vec<u8>>, files: ServerFiles) -> Result<Self, TlsError> {
         let resumption = Resumption::of(&files)?;
         let contents = Contents::read(&files);
-        let config = configure(&files, &contents, &resumption)?;
-        Ok(Self { seen: contents.hashes(), files, resumption, config })
+        let config = configure(&files, &contents, &resumption, &alpn)?;
+        Ok(Self { seen: contents.hashes(), files, alpn, resumption, config })
     }
 
     /// What it was made of.
@@ -71,7 +82,7 @@ impl TlsServer {
             return Ok(false);
         }
         self.seen = hashes;
-        self.config = configure(&self.files, &contents, &self.resumption)?;
+        self.config = configure(&self.files, &contents, &self.resumption, &self.alpn)?;
         Ok(true)
     }
 }
@@ -126,6 +137,7 @@ fn configure(
     files: &ServerFiles,
     contents: &Contents,
     resumption: &Resumption,
+    alpn: &[Vec<u8>],
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -145,7 +157,7 @@ fn configure(
     let mut config = builder.with_cert_resolver(Arc::new(Certificates(certificates)));
     // The strongest first, whatever order an old client has; scanners look for it.
     config.ignore_client_order = true;
-    config.alpn_protocols = alpn();
+    config.alpn_protocols = alpn.to_vec();
     config.session_storage = Arc::clone(&resumption.sessions);
     match &resumption.tickets {
         Some(tickets) => config.ticketer = Arc::clone(tickets),

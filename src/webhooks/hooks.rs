@@ -7,11 +7,11 @@ use thiserror::Error;
 
 use super::guard::{Guard, GuardError, Network, SystemNetwork};
 use super::keys::Source;
-use super::vault::VaultError;
 use crate::config::LoadedConfig;
 use crate::domain::{Clock, HookId, WebhookUrl, WebhookUrlError};
 use crate::key::SigningSecret;
 use crate::key::format::MintError;
+use crate::key::seal::SealError;
 use crate::store::{Hook, Store, StoreError};
 
 /// Hooks that are read at once when all of them are gone through.
@@ -59,7 +59,7 @@ pub enum HookError {
     KeyFile(String),
     /// The secret could not be encrypted, or not be read again.
     #[error("the webhook's secret cannot be read: {0}")]
-    Vault(VaultError),
+    Vault(SealError),
     /// No random bytes.
     #[error(transparent)]
     Mint(#[from] MintError),
@@ -134,7 +134,7 @@ impl Hooks {
         let vault = settings.source.vault(false)?;
         let (text, _) = vault.open(subject, sealed).map_err(HookError::Vault)?;
         let secret = SigningSecret::parse(text.expose());
-        secret.ok_or(HookError::Vault(VaultError::Unreadable))
+        secret.ok_or(HookError::Vault(SealError::Unreadable))
     }
 
     /// Encrypts under the key in force what is still under the one before it, if there are two;

@@ -371,6 +371,100 @@ fn owners_are_made_listed_and_switched() {
 }
 
 #[test]
+fn an_admin_token_stands_alone_on_stdout_and_has_the_documented_shape() {
+    let place = Place::new();
+    let done = place.run(&["admin-token", "create", "--name", "ops"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let token = done.stdout.trim_end();
+    leaks::note(token);
+    assert!(token.starts_with("kga_") && token.len() == 42, "{token}");
+    assert!(done.stderr.contains("admin token `ops`") && !done.stderr.contains(token));
+    let quiet = place.run(&["admin-token", "create", "--name", "ci", "--quiet"]);
+    leaks::note(quiet.stdout.trim_end());
+    assert_eq!((quiet.code, quiet.stderr.as_str()), (0, ""));
+
+    let end = "2099-01-31";
+    let flags = ["--name", "look", "--role", "viewer", "--expires", end];
+    let made = place.json(&[&["admin-token", "create"], &flags[..]].concat());
+    leaks::note(&text(&made["token"]));
+    insta::assert_json_snapshot!(made, {
+        ".id" => "[token id]",
+        ".created_at" => "[time]",
+        ".hint" => "[hint]",
+        ".token" => "[token]",
+    });
+    let list = place.json(&["admin-token", "list"]);
+    let mut listed = list["data"][0].clone();
+    assert!(listed["token"].is_null());
+    listed["token"] = made["token"].clone();
+    assert_eq!(listed, made);
+    let names: Vec<&str> =
+        list["data"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["look", "ci", "ops"]);
+    let table = place.ok(&["admin-token", "list"]);
+    let heads: Vec<&str> = table
+        .lines()
+        .next()
+        .unwrap()
+        .split("  ")
+        .filter(|it| !it.is_empty())
+        .map(str::trim)
+        .collect();
+    let expected = ["ID", "NAME", "ROLE", "STATUS", "HINT", "CREATED", "EXPIRES", "LAST USED"];
+    assert_eq!(heads, expected);
+    assert!(!table.contains(token), "{table}");
+}
+
+#[test]
+fn an_admin_token_is_revoked_by_id_or_hint_and_never_by_itself() {
+    let place = Place::new();
+    let tokens: Vec<String> = (0..3)
+        .map(|_| {
+            let token = place.ok(&["admin-token", "create", "--name", "a", "--quiet"]);
+            leaks::note(&token);
+            token
+        })
+        .collect();
+    let revoked = place.json(&["admin-token", "revoke", &tokens[0][..12]]);
+    assert_eq!(revoked["status"], "revoked");
+    assert_eq!(place.json(&["admin-token", "revoke", &tokens[1][4..12]])["status"], "revoked");
+    let id = text(&place.json(&["admin-token", "list"])["data"][0]["id"]);
+    let told = place.ok(&["admin-token", "revoke", &id]);
+    assert_eq!(told, format!("Revoked token `a` ({id})"));
+    assert!(place.ok(&["admin-token", "revoke", &id]).starts_with("It was revoked before"));
+    for (named, code, error) in [
+        (tokens[0].as_str(), 2, "never taken as an argument"),
+        (&tokens[0][..40], 1, "there is no admin token"),
+        ("adm_gone", 1, "there is no admin token `adm_gone`"),
+    ] {
+        let (got, stderr) = place.fails(&["admin-token", "revoke", named]);
+        assert_eq!(got, code, "{stderr}");
+        assert!(stderr.contains(error) && stderr.contains("hint: "), "{stderr}");
+    }
+}
+
+#[test]
+fn an_admin_token_that_cannot_be_is_not_made() {
+    let place = Place::new();
+    let long = "a".repeat(101);
+    for (flags, error) in [
+        (&["--name", "a", "--expires", "2001-01-01"][..], "in the past"),
+        (&["--name", "a", "--expires", "0s"], "in the past"),
+        (&["--name", "a", "--expires", "soon"], "say `never`"),
+        (&["--name", "a", "--role", "owner"], "possible values: admin, viewer"),
+        (&["--name", " "], "1 to 100 characters"),
+        (&["--name", &long], "1 to 100 characters"),
+        (&["--name", "a\nb"], "no control characters"),
+        (&[], "--name"),
+    ] {
+        let (code, stderr) = place.fails(&[&["admin-token", "create"], flags].concat());
+        assert_eq!(code, 2, "{flags:?}: {stderr}");
+        assert!(stderr.contains(error), "{flags:?}: {stderr}");
+    }
+    assert_eq!(place.json(&["admin-token", "list"])["data"], serde_json::json!([]));
+}
+
+#[test]
 fn agents_are_keys_in_the_words_of_agent_otp() {
     let place = Place::with(&CONFIG.replace(
         "[scopes]",

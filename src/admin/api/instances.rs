@@ -7,19 +7,26 @@ use crate::domain::SeenInstance;
 /// The instances that were heard of within a day, in the order of their start.
 #[utoipa::path(
     get,
+    operation_id = "listInstances",
     path = "/admin/v1/instances",
-    responses(
-        (status = 200, body = List<Instance>),
-        (status = 401, body = Error, description = "No admin token, or not a good one."),
-        (status = 503, body = Error, description = "The store is out of reach."),
-    )
+    params(Paging),
+    responses((status = 200, body = List<Instance>))
 )]
 pub(super) async fn list(
     _: Viewer,
     State(state): State<AdminState>,
+    Asked(paging): Asked<Paging>,
 ) -> Answer<Json<List<SeenInstance>>> {
-    let data = state.store.instances().await?;
-    Ok(Json(List { data, next_cursor: None }))
+    let request = paging.request()?;
+    let mut data = state.store.instances().await?;
+    if let Some(after) = &request.after {
+        data.retain(|seen| seen.instance.id.as_str() > after.as_str());
+    }
+    let shown = request.limit as usize;
+    let more = data.len() > shown;
+    data.truncate(shown);
+    let next_cursor = data.last().filter(|_| more).map(|last| last.instance.id.to_string());
+    Ok(Json(List { data, next_cursor }))
 }
 
 /// A running gateway, or one that was heard of within a day.
@@ -40,11 +47,18 @@ pub(super) struct Instance {
     revision: i64,
     /// Of the configuration in force.
     config_hash: String,
-    /// `running`, or `silent` where it is not heard of any more and did not say that it stops.
-    #[schema(value_type = String)]
-    status: String,
+    status: InstanceStatus,
     /// How long ago the oldest change was made that it lacks.
     lag_ms: u64,
     /// How long ago it was heard of.
     seen_ms_ago: u64,
+}
+
+/// `silent`: it is not heard of any more, and did not say that it stops.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only described")]
+enum InstanceStatus {
+    Running,
+    Silent,
 }

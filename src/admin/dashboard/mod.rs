@@ -16,6 +16,7 @@ mod login;
 mod names;
 mod overview;
 mod owners;
+mod receipt;
 mod refusals;
 mod routes;
 mod settings;

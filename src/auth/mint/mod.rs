@@ -5,6 +5,7 @@
 
 mod credits;
 mod error;
+mod expiry;
 mod family;
 mod owners;
 mod rules;
@@ -28,6 +29,7 @@ use crate::key::format::Minted;
 use crate::store::{KeyPatch, Rotation, Store};
 
 pub use error::{Field, MintError};
+pub use expiry::Expiry;
 
 /// A key to be made. What is `None` is taken over from its parent, where it has one.
 #[derive(Clone, Debug, Default)]
@@ -115,6 +117,11 @@ pub struct Mint<'a> {
     pub asker: &'a Asker,
 }
 
+/// Whether the store can be asked for a text: of control characters not every database can be.
+fn is_name(text: &str) -> bool {
+    !text.chars().any(char::is_control)
+}
+
 /// Who asks for a change, and from where.
 #[derive(Clone, Debug)]
 pub struct Asker {
@@ -178,7 +185,7 @@ impl Mint<'_> {
 
     /// The key with that id.
     pub async fn key(&self, id: &KeyId) -> Result<KeyWithSecrets, MintError> {
-        let found = self.store.key(id).await?;
+        let found = if is_name(id.as_str()) { self.store.key(id).await? } else { None };
         found.ok_or_else(|| MintError::NoSuchKey(id.as_str().to_owned()))
     }
 

@@ -1,6 +1,6 @@
 //! Owners: finding one by what was typed, making one, switching one.
 
-use super::{Mint, MintError, rules};
+use super::{Mint, MintError, is_name, rules};
 use crate::domain::{Owner, OwnerId};
 use crate::store::PageRequest;
 
@@ -11,6 +11,9 @@ impl Mint<'_> {
     /// The owner with that id or name; where there is none, the error names the nearest.
     pub async fn owner(&self, id_or_name: &str) -> Result<Owner, MintError> {
         rules::no_secret(id_or_name, "an owner", &self.config.keys.format)?;
+        if !is_name(id_or_name) {
+            return Err(MintError::invalid("an owner's name or id has no control characters"));
+        }
         if let Some(owner) = self.store.owner(id_or_name).await? {
             return Ok(owner);
         }

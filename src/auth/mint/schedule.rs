@@ -4,6 +4,11 @@ use super::{Mint, MintError, rules};
 use crate::domain::{KeyId, KeyWithSecrets};
 
 impl Mint<'_> {
+    /// Whether a new secret can be due every so many days.
+    pub fn check_schedule(&self, days: Option<u32>) -> Result<(), MintError> {
+        rules::interval(days)
+    }
+
     /// Sets every how many days a new secret is due, or takes the schedule away. When it is due next
     /// says [`KeyWithSecrets::next_rotation_at`].
     pub async fn schedule(

@@ -139,13 +139,13 @@ fn called(key: &KeyWithSecrets) -> String {
 }
 
 /// The public characters in what was typed: alone, or behind a prefix as in a hint.
-fn public_id(text: &str, format: &SecretFormat) -> Option<PublicId> {
+pub(crate) fn public_id(text: &str, format: &SecretFormat) -> Option<PublicId> {
     let prefixes = [Some(format.live_prefix.as_str()), format.test_prefix.as_deref(), Some("")];
     prefixes.into_iter().flatten().find_map(|prefix| text.strip_prefix(prefix)?.parse().ok())
 }
 
 /// What was typed, with whatever looks like a mistyped secret hidden.
-fn masked(text: &str, format: &SecretFormat) -> String {
+pub(crate) fn masked(text: &str, format: &SecretFormat) -> String {
     if text.starts_with("key_") {
         return text.to_owned();
     }

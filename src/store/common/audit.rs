@@ -5,9 +5,12 @@ use serde_json::{Map, Value, json};
 use sqlx::{QueryBuilder, query, query_as};
 
 use super::{Database, This, Write};
-use crate::domain::{Act, AuditId, AuditRow, Key};
-use crate::store::audit::{AuditFilter, AuditLog, FIRST, StoredRow, hash};
+use crate::domain::{Act, AuditId, AuditRow, ChainVerdict, Key};
+use crate::store::audit::{AuditFilter, AuditLog, Chain, FIRST, StoredRow, hash};
 use crate::store::{Page, PageRequest, Result, list};
+
+/// Rows of the chain that are looked at at once.
+const LINKS: i64 = 1_000;
 
 /// A change to be written down.
 pub(super) struct Entry<'a> {
@@ -97,6 +100,19 @@ pub(super) fn policy(key: &Key) -> Map<String, Value> {
 
 #[async_trait]
 impl AuditLog for This {
+    async fn note(
+        &self,
+        act: &Act,
+        action: &'static str,
+        target: &str,
+        after: Value,
+    ) -> Result<()> {
+        let mut write = self.connections.write().await?;
+        let entry = Entry { after: Some(after), ..Entry::plain(action, target) };
+        record(&mut write, act, entry).await?;
+        write.commit().await
+    }
+
     async fn audit(&self, filter: &AuditFilter, page: &PageRequest) -> Result<Page<AuditRow>> {
         // By place and not by id: two processes that write in turn need not agree on the time.
         let mut ask = QueryBuilder::<Database>::new(
@@ -120,5 +136,23 @@ impl AuditLog for This {
         let rows = self.connections.all(ask.build_query_as::<StoredRow>()).await?;
         let rows = rows.into_iter().map(StoredRow::read).collect::<Result<_>>()?;
         Ok(list::page(rows, page, |row: &AuditRow| &row.id))
+    }
+
+    async fn verify_audit(&self, expected: Option<&str>) -> Result<ChainVerdict> {
+        let mut chain = Chain::new(expected);
+        loop {
+            let ask = query_as::<_, StoredRow>(
+                "SELECT * FROM audit WHERE place > $1 ORDER BY place LIMIT $2",
+            );
+            let rows = self.connections.all(ask.bind(chain.place()).bind(LINKS)).await?;
+            if rows.is_empty() {
+                return chain.verdict();
+            }
+            for row in rows {
+                if let Err(broken) = chain.follow(row) {
+                    return Ok(ChainVerdict::Broken(broken));
+                }
+            }
+        }
     }
 }

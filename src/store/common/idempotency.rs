@@ -52,7 +52,7 @@ impl KeptAnswers for This {
             "UPDATE idempotent_answers SET status = $3, answer = $4 \
              WHERE asker = $1 AND name = $2 AND status = 0",
         );
-        let update = update.bind(claim.asker.as_str()).bind(&claim.name).bind(status).bind(answer);
+        let update = update.bind(&claim.asker).bind(&claim.name).bind(status).bind(answer);
         let mut write = self.connections.begin().await?;
         write.run(update).await?;
         write.commit().await
@@ -62,7 +62,7 @@ impl KeptAnswers for This {
         let delete =
             query("DELETE FROM idempotent_answers WHERE asker = $1 AND name = $2 AND status = 0");
         let mut write = self.connections.begin().await?;
-        write.run(delete.bind(claim.asker.as_str()).bind(&claim.name)).await?;
+        write.run(delete.bind(&claim.asker).bind(&claim.name)).await?;
         write.commit().await
     }
 

@@ -1,14 +1,13 @@
 //! Answers that are given again: claimed by one, kept for a while.
 
-use keygate::domain::KeyId;
 use keygate::store::{Claim, Claimed};
 use rstest::rstest;
 
 use super::{Kind, at};
 
 fn claim(asker: &str, name: &str, request: &str) -> Claim {
-    let [name, request] = [name, request].map(str::to_owned);
-    Claim { asker: KeyId::from_text(asker), name, request }
+    let [asker, name, request] = [asker, name, request].map(str::to_owned);
+    Claim { asker, name, request }
 }
 
 fn before(request: &str, answer: Option<(i64, &str)>) -> Claimed {

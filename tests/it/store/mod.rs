@@ -1,5 +1,6 @@
 //! What both stores must do: every test runs on a SQLite file and on a real Postgres.
 
+mod admin;
 mod books;
 mod deliveries;
 mod family;

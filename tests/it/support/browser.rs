@@ -219,6 +219,7 @@ impl Browser {
         let screen =
             json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
         self.devtools("Emulation.setDeviceMetricsOverride", &screen);
+        self.devtools("Emulation.setScrollbarsHidden", &json!({ "hidden": true }));
         let scheme = if dark { "dark" } else { "light" };
         let features = json!([
             { "name": "prefers-color-scheme", "value": scheme },

@@ -71,6 +71,11 @@ impl TestStore {
 
     /// Runs a statement as an operator would, by hand.
     pub(crate) fn sql(&self, statement: &str) {
+        self.try_sql(statement).unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+
+    /// The same; what the store says where it refuses.
+    pub(crate) fn try_sql(&self, statement: &str) -> Result<(), String> {
         // Every statement is written out in a test.
         let query = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()));
         let outcome = block_on(async {
@@ -85,7 +90,7 @@ impl TestStore {
                 }
             }
         });
-        outcome.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        outcome.map_err(|error: sqlx::Error| error.to_string())
     }
 
     /// Everything that is in it: the files' bytes, or what `pg_dump` writes.

@@ -125,6 +125,11 @@ impl Installation {
         MintedKey::new(&self.run(&json(command)))
     }
 
+    /// The same, words with spaces in them among its words.
+    pub(crate) fn mint_words(&self, words: &[&str]) -> MintedKey {
+        MintedKey::new(&self.run(&[&["--json"], words].concat()))
+    }
+
     /// Runs a command. What it says on standard error is searched for secrets.
     pub(crate) fn try_run(&self, args: &[&str]) -> Printed {
         self.try_run_with(args, "")

@@ -9,11 +9,10 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 
 use super::family::would_end;
-use super::receipt;
 use crate::admin::AdminState;
 use crate::admin::access::Caller;
 use crate::admin::dashboard::words::{Moment, counted};
-use crate::admin::dashboard::{Editor, Fields, Frame, PageError, Section, page};
+use crate::admin::dashboard::{Editor, Fields, Frame, PageError, Section, page, receipt};
 use crate::auth::mint::MintError;
 use crate::domain::{KeyId, KeyStatus, KeyWithSecrets};
 

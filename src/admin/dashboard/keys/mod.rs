@@ -14,7 +14,6 @@ mod list;
 mod may;
 mod once;
 pub(super) mod query;
-mod receipt;
 mod revoke;
 mod rotate;
 mod row;
@@ -22,7 +21,7 @@ mod same;
 mod secret;
 mod show;
 mod switch;
-mod usage;
+pub(super) mod usage;
 
 use axum::Router;
 use axum::routing::{get, post};

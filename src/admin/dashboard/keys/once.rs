@@ -55,7 +55,7 @@ pub(super) async fn turn(
         return Ok(Turn::Stale);
     };
     let claim = Claim {
-        asker: KeyId::from_text(caller.token.id.as_str()),
+        asker: caller.token.id.as_str().to_owned(),
         name: blake3::hash(format!("form {name}").as_bytes()).to_hex().to_string(),
         request: what.to_owned(),
     };

@@ -8,12 +8,11 @@ use tokio::time::Instant;
 
 use super::facts::SecretRow;
 use super::family::{Relative, would_end};
-use super::receipt;
 use super::show::find;
 use crate::admin::AdminState;
 use crate::admin::access::Caller;
 use crate::admin::dashboard::words::{Moment, counted};
-use crate::admin::dashboard::{Editor, Fields, Frame, PageError, Section, page};
+use crate::admin::dashboard::{Editor, Fields, Frame, PageError, Section, page, receipt};
 use crate::admin::error::ApiError;
 use crate::auth::mint::MintError;
 use crate::auth::view::KeyView;

@@ -15,7 +15,7 @@ use crate::domain::{KeyId, Millionths};
 use crate::store::{UsageBy, UsageFilter, UsageRow};
 
 /// Days that are told, today among them.
-pub(super) const DAYS: i64 = 30;
+pub(in crate::admin::dashboard) const DAYS: i64 = 30;
 
 /// What was used by one day, route or status.
 pub(super) struct Share {
@@ -89,7 +89,7 @@ fn shares(rows: Vec<UsageRow>) -> Vec<Share> {
 }
 
 /// Every day has a bar, also one without any request.
-fn chart(now: Timestamp, rows: &[UsageRow]) -> Chart {
+pub(in crate::admin::dashboard) fn chart(now: Timestamp, rows: &[UsageRow]) -> Chart {
     let used: BTreeMap<&str, u64> =
         rows.iter().map(|row| (row.group.as_str(), row.requests)).collect();
     let today = now.to_zoned(TimeZone::UTC).date();

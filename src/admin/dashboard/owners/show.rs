@@ -8,16 +8,16 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::admin::AdminState;
 use crate::admin::access::{Caller, SignedIn};
+use crate::admin::dashboard::chart::Chart;
+use crate::admin::dashboard::keys::usage::{DAYS, chart};
 use crate::admin::dashboard::words::{Moment, count, page_from};
-use crate::admin::dashboard::{Fields, Frame, PageError, Section, page};
+use crate::admin::dashboard::{Fields, Frame, PageError, Section, page, receipt};
 use crate::domain::{KeyWithSecrets, Millionths, Owner, OwnerId};
 use crate::store::credits::balance;
-use crate::store::{Credits, KeyFilter, StoreError, UsageBy, UsageFilter};
+use crate::store::{Credits, KeyFilter, StoreError, UsageBy, UsageFilter, UsageRow};
 
 /// Keys that are shown; the page of keys has all.
 const KEYS: u32 = 20;
-/// Days of usage.
-const DAYS: i64 = 30;
 
 #[derive(Template)]
 #[template(path = "owner.html")]
@@ -29,6 +29,7 @@ pub(super) struct Shown {
     created: Moment,
     keys: Vec<Key>,
     has_more_keys: bool,
+    chart: Chart,
     days: Vec<Day>,
     requests: String,
     cost: String,
@@ -42,10 +43,10 @@ pub(super) struct Shown {
     pub(super) wrong: Option<String>,
 }
 
-/// What was done, and whether nothing about it is open.
+/// What was done, and who has confirmed it.
 pub(super) struct Done {
     pub(super) text: String,
-    pub(super) is_sure: bool,
+    pub(super) receipt: Option<receipt::Words>,
 }
 
 struct Key {
@@ -83,7 +84,7 @@ pub(super) async fn show(
     // Said by the form's answer, which leads here; whatever else stands there is not repeated.
     let added = asked.text("added").parse::<Millionths>().ok();
     shown.done =
-        added.map(|amount| Done { text: format!("Added {amount} credits."), is_sure: true });
+        added.map(|amount| Done { text: format!("Added {amount} credits."), receipt: None });
     Ok(page(&shown))
 }
 
@@ -110,7 +111,7 @@ pub(super) async fn shown(
     let now = state.now();
     let filter = KeyFilter { owner: Some(owner.id.clone()), ..KeyFilter::default() };
     let keys = state.store.keys(&filter, &page_from(None, KEYS)).await?;
-    let (days, requests, cost) = days(state, &owner.id, now).await?;
+    let used = used(state, &owner.id, now).await?;
     let credits = match owner.credit_changes {
         0 => None,
         _ => state.store.credits(&owner.id).await?,
@@ -123,9 +124,10 @@ pub(super) async fn shown(
         created: Moment::new(owner.created_at, now),
         keys: keys.rows.iter().map(|key| Key::new(key, now)).collect(),
         has_more_keys: keys.next_cursor.is_some(),
-        days,
-        requests: count(requests),
-        cost: cost.to_string(),
+        chart: used.chart,
+        days: used.days,
+        requests: count(used.requests),
+        cost: used.cost.to_string(),
         credits: credits.as_ref().map(Money::new),
         done: None,
         amount: String::new(),
@@ -134,24 +136,32 @@ pub(super) async fn shown(
     })
 }
 
-/// What was used on each day, the last one first, and all of it.
-async fn days(
-    state: &AdminState,
-    owner: &OwnerId,
-    now: Timestamp,
-) -> Result<(Vec<Day>, u64, Millionths), StoreError> {
+/// What its keys have used.
+struct Used {
+    chart: Chart,
+    /// Days with any, the last one first.
+    days: Vec<Day>,
+    requests: u64,
+    cost: Millionths,
+}
+
+async fn used(state: &AdminState, owner: &OwnerId, now: Timestamp) -> Result<Used, StoreError> {
     let since = now.checked_sub(SignedDuration::from_hours(24 * (DAYS - 1))).ok();
     let filter = UsageFilter { owner: Some(owner.clone()), since, ..UsageFilter::default() };
     let rows = state.store.usage(&filter, UsageBy::Day).await?;
-    let requests = rows.iter().map(|row| row.requests).sum();
     let cost = rows.iter().fold(0_i64, |sum, row| sum.saturating_add(row.cost.get()));
-    let day = |row: &crate::store::UsageRow| Day {
-        date: row.group.clone(),
-        requests: count(row.requests),
-        cost: row.cost.to_string(),
-    };
-    let days = rows.iter().rev().map(day).collect();
-    Ok((days, requests, Millionths::new(cost).unwrap_or_default()))
+    Ok(Used {
+        chart: chart(now, &rows),
+        days: rows.iter().rev().map(Day::new).collect(),
+        requests: rows.iter().map(|row| row.requests).sum(),
+        cost: Millionths::new(cost).unwrap_or_default(),
+    })
+}
+
+impl Day {
+    fn new(row: &UsageRow) -> Self {
+        Self { date: row.group.clone(), requests: count(row.requests), cost: row.cost.to_string() }
+    }
 }
 
 impl Key {

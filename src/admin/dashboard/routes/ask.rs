@@ -12,9 +12,9 @@ use crate::admin::access::{Caller, SignedIn};
 use crate::admin::dashboard::words::page_from;
 use crate::admin::dashboard::{Fields, PageError, page};
 use crate::admin::error::ApiError;
-use crate::domain::{KeyId, KeyWithSecrets, Reason};
+use crate::domain::{Explanation, KeyId, KeyWithSecrets};
 use crate::key::SecretText;
-use crate::proxy::explain::{self, Credential, ExplainError, Question};
+use crate::proxy::explain::{Credential, Question, Sources, explain_by};
 use crate::store::KeyFilter;
 
 /// Keys that are offered where several may have been meant.
@@ -50,25 +50,17 @@ pub(super) async fn explain(
     let meant = understand(&state, &sent).await?;
     let mut shown = routes(&state, &caller, Asked::of(&sent, &state));
     let status = match meant {
-        Meant::Question(question) => {
-            let (loaded, clock) = (state.loaded(), &state.clock);
-            let explained = explain::explain(&loaded.config, &*state.store, clock, question);
-            match explained.await {
-                Ok(explanation) => {
-                    shown.explanation = Some(explanation);
-                    StatusCode::OK
-                }
-                Err(error @ ExplainError::NoKey(_)) => {
-                    shown.wrong = Some(error.to_string());
-                    StatusCode::UNPROCESSABLE_ENTITY
-                }
-                Err(ExplainError::Store(error)) => return Err(error.into()),
-                Err(error) => {
-                    tracing::error!(%error, "a request could not be explained");
-                    return Err(ApiError::from(Reason::InternalError).into());
-                }
+        Meant::Question(question) => match answer(&state, question).await {
+            Ok(explanation) => {
+                shown.explanation = Some(explanation);
+                StatusCode::OK
             }
-        }
+            Err(error) if error.status.is_client_error() => {
+                shown.wrong = Some(error.message);
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            Err(error) => return Err(error.into()),
+        },
         Meant::OneOf(candidates) => {
             shown.candidates = candidates;
             StatusCode::OK
@@ -79,6 +71,15 @@ pub(super) async fn explain(
         }
     };
     Ok((status, page(&shown)).into_response())
+}
+
+/// By what this instance knows.
+async fn answer(state: &AdminState, question: Question) -> Result<Explanation, ApiError> {
+    let plan = state.live.plan();
+    let standings = |key: &KeyId, route: &_| state.live.standings(key, route);
+    let sources =
+        Sources { plan: &plan, store: &*state.store, clock: &state.clock, standings: &standings };
+    Ok(explain_by(sources, question).await?)
 }
 
 async fn understand(state: &AdminState, sent: &Fields) -> Result<Meant, PageError> {

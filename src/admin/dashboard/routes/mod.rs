@@ -2,7 +2,6 @@
 //! says of any request what would become of it.
 
 mod ask;
-mod order;
 mod rows;
 
 use askama::Template;

@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 
-use super::order::place;
 use crate::admin::dashboard::words::listed;
 use crate::config::{self, units};
 use crate::domain::Millionths;
@@ -35,17 +34,14 @@ pub(super) struct UpstreamRow {
 pub(super) struct TargetRow {
     pub(super) address: String,
     pub(super) status: &'static str,
+    /// Why it is down.
+    pub(super) why: Option<String>,
     pub(super) is_sandbox: bool,
 }
 
-/// All routes in the order in which they are tried: those that keygate answers itself come first.
+/// All routes in the order in which they are tried.
 pub(super) fn routes(plan: &Plan) -> Vec<RouteRow> {
-    let mut routes: Vec<&Route> = plan.router.routes().iter().collect();
-    let before = |route: &Route| route.call.is_none();
-    routes.sort_by(|a, b| {
-        before(a).cmp(&before(b)).then_with(|| place(&a.path).cmp(&place(&b.path)))
-    });
-    routes.into_iter().map(|route| RouteRow::new(route, plan)).collect()
+    plan.router.in_match_order().into_iter().map(|route| RouteRow::new(route, plan)).collect()
 }
 
 impl RouteRow {
@@ -120,7 +116,12 @@ impl UpstreamRow {
 impl TargetRow {
     fn new(target: &TargetPlan, is_sandbox: bool) -> Self {
         let scheme = if target.target.tls { "https" } else { "http" };
-        let status = if target.state.stands() { "up" } else { "down" };
-        Self { address: format!("{scheme}://{}", target.target.authority), status, is_sandbox }
+        let why = target.state.why_down();
+        Self {
+            address: format!("{scheme}://{}", target.target.authority),
+            status: if why.is_none() { "up" } else { "down" },
+            why,
+            is_sandbox,
+        }
     }
 }

@@ -5,5 +5,6 @@ mod forms;
 mod headers;
 mod sessions;
 mod setup;
+mod tls;
 mod tokens;
 mod visitor;

@@ -30,6 +30,7 @@ read-only = ["agents:read", "billing:read"]
 operator = ["agents:*"]
 [self_service]
 enabled = true
+prefix = "/keys/v1"
 [webhooks]
 allow_private_networks = true
 [[routes]]
@@ -145,6 +146,9 @@ impl Filled {
             ("keys", "/keys".to_owned()),
             ("key-new", "/keys/new".to_owned()),
             ("key", format!("/keys/{}", self.key.id())),
+            ("key-edit", format!("/keys/{}/edit", self.key.id())),
+            ("key-rotate", format!("/keys/{}/rotate", self.key.id())),
+            ("key-revoke", format!("/keys/{}/revoke", self.key.id())),
             ("owners", "/owners".to_owned()),
             ("owner", format!("/owners/{}", self.owner)),
             ("routes", "/routes".to_owned()),
@@ -185,9 +189,9 @@ async fn fill(gateway: &TestGateway) -> (MintedKey, String) {
         store.create_owner(&by_maria(at), &owner).await.expect("an owner is written");
         if let Some(amount) = credits {
             let amount: Millionths = amount.parse().expect("an amount");
-            let added =
-                store.add_credits(&by_maria(ago(20)), &owner.id, amount, "invoice 2026-118");
-            added.await.expect("credits are written");
+            let (act, reason) = (by_maria(ago(20)), "invoice 2026-118");
+            let added = store.add_credits(&act, &owner.id, amount, reason).await;
+            added.expect("credits are written");
         }
         owners.push(owner.id);
     }

@@ -1,8 +1,13 @@
 //! The dashboard as people use it: in a real browser.
 
+mod accessible;
 mod filled;
+mod flow;
+mod keyboard;
 mod pictures;
+mod scripts;
 mod sign_in;
+mod viewer;
 
 use crate::support::admin::AdminToken;
 use crate::support::{Browser, TestGateway};

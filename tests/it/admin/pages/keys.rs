@@ -32,6 +32,7 @@ fn the_list_is_narrowed_by_what_is_asked_for() {
         ("environment=test", &["trial"]),
         ("status=revoked", &["gone"]),
         ("status=active&q=o", &["soon"]),
+        ("scope=agents%3Aread", &["plain"]),
         ("expiring=yes", &["soon"]),
         ("unused=yes", &[]),
         ("overdue=yes", &[]),
