@@ -148,7 +148,7 @@ async fn form(
     let now = state.now();
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let scheme = if state.loaded().config.admin.tls.is_some() { "https" } else { "http" };
-    let same = Same::new(&fields, &format!("{scheme}://{host}"), now);
+    let same = Same::new(&fields, &format!("{scheme}://{host}"));
     let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let frame = Frame::new("Create a key", Section::Keys, caller);
     let once = once::name(now)?;

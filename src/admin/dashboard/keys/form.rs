@@ -195,7 +195,7 @@ fn list<T: FromStr<Err: Display>>(
 }
 
 /// When the key is to end.
-pub(super) fn end(fields: &Fields, now: Timestamp, wrong: &mut Wrong) -> End {
+fn end(fields: &Fields, now: Timestamp, wrong: &mut Wrong) -> End {
     let chosen = fields.text("expires");
     if let Some((_, days)) = ENDS.into_iter().find(|(name, _)| *name == chosen) {
         let at = now.checked_add(SignedDuration::from_hours(24 * days));
