@@ -22,12 +22,18 @@ fn command(fields: &Fields) -> String {
     let mut flags = vec![("--name", fields.text("name").to_owned())];
     let mut add = |flag, value: &str| flags.push((flag, value.to_owned()));
     for (field, flag) in [("owner", "--owner"), ("parent", "--parent")] {
-        fields.given(field).into_iter().for_each(|value| add(flag, value));
+        if let Some(value) = fields.given(field) {
+            add(flag, value);
+        }
     }
     scopes(fields).for_each(|scope| add("--scope", scope));
     fields.all("permission").for_each(|permission| add("--permission", permission));
-    expiry(fields).into_iter().for_each(|end| add("--expires", end));
-    fields.given("budget").into_iter().for_each(|budget| add("--budget", budget));
+    if let Some(end) = expiry(fields) {
+        add("--expires", end);
+    }
+    if let Some(budget) = fields.given("budget") {
+        add("--budget", budget);
+    }
     fields.words("limits").for_each(|limit| add("--limit", limit));
     fields.words("allowed_ips").for_each(|range| add("--allow-ip", range));
     notes(fields).for_each(|note| add("--meta", note));
@@ -55,7 +61,9 @@ fn body(fields: &Fields) -> Value {
     let mut body = Map::from_iter([("name".to_owned(), json!(fields.text("name")))]);
     let mut add = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
     for (field, name) in [("owner", "owner"), ("parent", "parent_id")] {
-        fields.given(field).into_iter().for_each(|value| add(name, json!(value)));
+        if let Some(value) = fields.given(field) {
+            add(name, json!(value));
+        }
     }
     if fields.text("environment") == "test" {
         add("environment", json!("test"));
