@@ -15,6 +15,11 @@ use crate::proxy::explain::{Credential, ExplainError, Question, Sources, explain
 
 const NO_KEY: &str = "There is no such key with a secret";
 
+/// The longest method.
+const LONGEST_METHOD: usize = 32;
+/// The longest path, in characters: no head is longer.
+const LONGEST_PATH: usize = 32_768;
+
 /// Which request.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -96,8 +101,13 @@ pub(super) async fn of_wanted(
 
 fn question(wanted: Wanted) -> Answer<Question> {
     let Wanted { method, path, key_id, key, ip } = wanted;
-    let method = Method::from_bytes(method.as_bytes())
-        .map_err(|_| ApiError::bad_request("method is no method, like GET"))?;
+    let is_method = method.bytes().all(|byte| byte.is_ascii_uppercase());
+    let method = Method::from_bytes(method.as_bytes()).ok();
+    let method = method.filter(|it| is_method && it.as_str().len() <= LONGEST_METHOD);
+    let method = method.ok_or_else(|| ApiError::bad_request("method is no method, like GET"))?;
+    if path.chars().count() > LONGEST_PATH {
+        return Err(ApiError::bad_request(format!("path has at most {LONGEST_PATH} characters")));
+    }
     let credential = match (key_id, key) {
         (None, None) => Credential::None,
         (Some(id), None) => Credential::Key(KeyId::from_text(may_be_id(id)?)),
