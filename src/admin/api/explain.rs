@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use axum::http::Method;
 use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::*;
 use crate::admin::RefusalFilter;
@@ -21,7 +20,7 @@ const LONGEST_METHOD: usize = 32;
 const LONGEST_PATH: usize = 32_768;
 
 /// Which request.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
@@ -32,6 +31,7 @@ pub(super) struct Which {
 /// Every check of a request that this instance refused lately.
 #[utoipa::path(
     get,
+    operation_id = "explainRefusal",
     path = "/admin/v1/explain",
     params(Which),
     responses(
@@ -78,6 +78,7 @@ pub(super) struct Wanted {
 /// What would become of a request, by what this instance knows; consumes nothing and sends nothing.
 #[utoipa::path(
     post,
+    operation_id = "explainRequest",
     path = "/admin/v1/explain",
     request_body = Wanted,
     security(("admin_token" = ["viewer"])),

@@ -16,7 +16,7 @@ const LISTS: &[(&str, usize)] = &[
     ("", 50),
     ("q=key", 50),
     ("q=key%20100077777", 1),
-    ("q=sk_live_s10077777", 1),
+    ("q=sk_live_s1077777", 1),
     ("q=owner%20777", 50),
     ("q=nosuchthing", 0),
     ("q=core%20nosuchthing", 0),
@@ -61,7 +61,7 @@ fn fill(scene: &Scene) {
     ));
     store.sql(&format!(
         "{}INSERT INTO secrets (id, key_id, hint, phc, created_at, last_used_at) \
-         SELECT 's' || (10000000 + i), 'key_' || (100000000 + i), 'sk_live_s' || (10000000 + i), \
+         SELECT 's' || (1000000 + i), 'key_' || (100000000 + i), 'sk_live_s' || (1000000 + i), \
          '$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g', \
          {} + i, {now_ms} FROM n",
         numbers(KEYS),
