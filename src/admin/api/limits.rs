@@ -8,6 +8,7 @@ use crate::domain::{KeyId, LimitStanding};
 /// for it lately. With `cluster.redis`, as far as this instance knows.
 #[utoipa::path(
     get,
+    operation_id = "showLimits",
     path = "/admin/v1/keys/{id}/limits",
     params(("id" = String, Path, description = "The key's id.")),
     responses(

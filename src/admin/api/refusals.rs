@@ -38,6 +38,7 @@ fn reasons() -> Object {
 /// are held is `admin.keep_refusals`; other instances hold their own.
 #[utoipa::path(
     get,
+    operation_id = "listRefusals",
     path = "/admin/v1/refusals",
     params(Which),
     responses(

@@ -12,6 +12,7 @@ use crate::proxy::route::{self, Requirement};
 /// specific path before the less specific one.
 #[utoipa::path(
     get,
+    operation_id = "listRoutes",
     path = "/admin/v1/routes",
     responses(
         (status = 200, body = List<Route>),

@@ -11,6 +11,7 @@ use crate::domain::TrafficSample;
 /// What this instance did in the last hour, a sample every five seconds, oldest first.
 #[utoipa::path(
     get,
+    operation_id = "listTraffic",
     path = "/admin/v1/traffic",
     responses(
         (status = 200, body = List<Sample>),

@@ -7,6 +7,7 @@ use crate::proxy::plan::{TargetPlan, UpstreamPlan};
 /// Every target of every upstream, in the order of the configuration.
 #[utoipa::path(
     get,
+    operation_id = "listUpstreams",
     path = "/admin/v1/upstreams",
     responses(
         (status = 200, body = List<Target>),
