@@ -228,11 +228,12 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", &json!({ "features": features }));
     }
 
-    /// A picture of the whole page, as base64 of a PNG.
-    pub(crate) fn picture(&self) -> String {
+    /// A picture of the page down to so many pixels, drawn in that scale, as base64 of a PNG.
+    pub(crate) fn picture(&self, most: f64, scale: f64) -> String {
         let size = &self.devtools("Page.getLayoutMetrics", &json!({}))["cssContentSize"];
+        let height = size["height"].as_f64().map_or(most, |height| height.min(most));
         let clip = json!({
-            "x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1
+            "x": 0, "y": 0, "width": size["width"], "height": height, "scale": scale
         });
         let params = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
         let picture = self.devtools("Page.captureScreenshot", &params);

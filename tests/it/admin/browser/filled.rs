@@ -271,8 +271,9 @@ async fn change(store: &dyn Store, keys: &[(KeyId, SecretText)], act: &impl Fn(T
         let at = ago(1);
         store.revoke_key(&act(at), &keys[place].0, Some(reason), at).await.expect("it is written");
     }
-    let (_, secret, _) = make(1, WEAK, &|_, _| {});
+    let (_, mut secret, _) = make(1, WEAK, &|_, _| {});
     let (now, ends) = (Timestamp::now(), ago(-6));
+    secret.created_at = now;
     let rotated = store.rotate_key(&act(now), &keys[1].0, &secret, ends, false, now).await;
     rotated.expect("it is written");
     let sent = store.replay(&act(now), &Replay::Failed(1)).await.expect("it is written");
