@@ -8,24 +8,28 @@ use std::time::Duration;
 
 use divan::{Bencher, black_box};
 use futures_util::FutureExt as _;
-use http::Method;
+use http::{Method, Uri};
 use jiff::Timestamp;
 use keygate::auth::Verified;
 use keygate::auth::table::{KeyPolicy, KeyTable, Moment};
 use keygate::auth::verify::may_go_on;
-use keygate::config::StoreLocation;
+use keygate::config::{self, StoreLocation};
 use keygate::domain::scope::ScopeEntry;
 use keygate::domain::{
     Act, Catalogue, Environment, JournalId, Key, KeyWithSecrets, Limit, Millionths, Owner, OwnerId,
-    PublicId, Secret,
+    PublicId, Reason, Secret,
 };
 use keygate::key::SecretFormat;
 use keygate::key::hash::DigestKey;
 use keygate::limit::{KeyCounters, RouteId};
+use keygate::proxy::explain::Ground;
 use keygate::proxy::matcher::Matcher;
 use keygate::proxy::path::canonical;
+use keygate::proxy::plan::Plan;
+use keygate::proxy::refusals::{Noted, Refusals, kept_method, kept_target};
 use keygate::spend::{Keeper, Now};
 use keygate::store::Loaded;
+use keygate::telemetry::access::masked;
 use keygate::telemetry::metrics::Metrics;
 use keygate::usage::{Journal, Line, RouteName, Sizes};
 use tokio::sync::watch;
@@ -203,6 +207,41 @@ fn refuse_at_a_window(bencher: Bencher) {
     let counters = KeyCounters::default();
     (0..60).for_each(|turn| assert!(counters.take(&own, None, turn * 900).is_ok()));
     bencher.bench_local(|| counters.take(black_box(&own), None, 54_000).is_err());
+}
+
+/// What is kept of a refused request: a masked copy of its target, and its place in a full ring.
+#[divan::bench(args = ["/v1/agents/a1b2c3d4/runs", "/v1/agents?name=caf%c3%a9&limit=50"])]
+fn keep_a_refusal(bencher: Bencher, target: &str) {
+    const KEPT: usize = 1_000;
+    let loaded_config = config::parse("", "k.toml".as_ref(), &config::Environment::default());
+    let plan = Plan::new(Arc::new(loaded_config.unwrap().config), 1).unwrap();
+    let secret = format().mint(Environment::Live).unwrap().unwrap().id;
+    let now = Moment { monotonic_ms: 0, wall_ms: 0 };
+    let table = KeyTable::holding([loaded(secret)], &plan.policy, now);
+    let key = Arc::clone(&table.secret(secret).unwrap().key);
+    let (ground, refusals) = (Arc::new(Ground::of(&plan)), Refusals::of(1));
+    let (uri, format): (Uri, _) = (target.parse().unwrap(), &plan.config.keys.format);
+    let refuse = || {
+        let record = Arc::clone(&key.record(&plan.policy));
+        let noted = Noted {
+            request_id: masked(black_box("4bf92f3577b34da6a3ce929d0e0e4736"), format).into(),
+            at_ms: 0,
+            client: [192, 0, 2, 1].into(),
+            method: Some(kept_method(black_box(&Method::GET), format)),
+            target: Some(kept_target(black_box(&uri), format)),
+            ground: Arc::clone(&ground),
+            route: None,
+            rights: Some(key.rights(record, &plan.policy)),
+            journaled: true,
+            admitted: false,
+            standing: None,
+            held: None,
+            refusal: Reason::RateLimited.into(),
+        };
+        refusals.note(0, noted, KEPT);
+    };
+    (0..KEPT).for_each(|_| refuse());
+    bencher.bench_local(refuse);
 }
 
 /// An answered request written down: a place taken, a record of 192 bytes made and put into the mapped

@@ -71,7 +71,10 @@ pub(crate) fn reachable(listen: SocketAddr) -> SocketAddr {
 }
 
 /// The gateway is told by the certificate that its configuration names: names in it are others'.
-fn of_gateway(tls: &ServerFiles, identity: Option<&CertificateFiles>) -> Result<Arc<ClientConfig>> {
+pub(crate) fn of_gateway(
+    tls: &ServerFiles,
+    identity: Option<&CertificateFiles>,
+) -> Result<Arc<ClientConfig>> {
     let mut certificates = tls.certificates.iter();
     let own = certificates.next().expect("a listener with TLS has a certificate");
     to_own(&own.cert, identity).map_err(|error| Failure::mistaken(error.to_string()))

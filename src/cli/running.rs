@@ -11,11 +11,13 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use jiff::ToSpan as _;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use super::failure::{Failure, Result};
-use super::health::reachable;
+use super::health::{of_gateway, reachable};
 use super::session::Session;
 use crate::admin::access::token;
 use crate::domain::Role;
@@ -41,14 +43,21 @@ pub(crate) async fn ask(session: &Session, path: &str) -> Result<(u16, Value)> {
     let stream = stream
         .map_err(|_| nobody(address, "no answer in time"))?
         .map_err(|error| nobody(address, &error.to_string()))?;
+    let tls = session.config().admin.tls.as_ref().map(|tls| of_gateway(tls, None)).transpose()?;
     session.store.create_token(&session.act(), &token).await?;
-    let answered = timeout(PATIENCE, get(stream, address, path, &minted.text)).await;
+    let asking = async {
+        let Some(tls) = tls else { return get(stream, address, path, &minted.text).await };
+        let secured = TlsConnector::from(tls).connect(address.ip().into(), stream).await;
+        let stream = secured.map_err(|error| nobody(address, &error.to_string()))?;
+        get(stream, address, path, &minted.text).await
+    };
+    let answered = timeout(PATIENCE, asking).await;
     session.store.revoke_token(&session.act(), &token.id).await?;
     answered.map_err(|_| nobody(address, "no answer in time"))?
 }
 
 async fn get(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     address: SocketAddr,
     path: &str,
     token: &SecretText,

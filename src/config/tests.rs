@@ -202,6 +202,21 @@ fn what_came_out_of_a_variable_is_never_named() {
 }
 
 #[test]
+fn of_a_text_that_is_sent_no_variable_is_filled_in_and_nothing_is_said_against_it() {
+    let text = "[store]\nurl = \"${URL}\"\n[cache]\nttl = \"${TTL}\"\ncapacity = 0\n\
+                [upstreams.api]\ntargets = [\"${TARGET}\"]\n[cash]\n";
+    let Checked { problems, warnings } = check_text(text);
+    let told = lines(&problems);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains(":5:12: ") && told[1].contains(":8:2: "), "{told:?}");
+    let told = lines(&warnings);
+    for (variable, warning) in ["URL", "TTL", "TARGET"].iter().zip(&told) {
+        assert!(warning.contains(&format!("`{variable}`, which is not filled in")), "{told:?}");
+    }
+    assert_eq!(check_text("[cache]\nkey_file = \"/nowhere/at/all\"\n"), Checked::default());
+}
+
+#[test]
 fn the_environment_wins_over_the_file() {
     let environment = Environment::of(&[
         ("DATABASE_URL", "postgres://u:hush@h/d"),

@@ -143,8 +143,10 @@ pub async fn explain_by(
         }
         (Step::Scope, Some(route), Some(bearer)) => check_scopes(&bearer.rights, route),
         (Step::Limit, ..) => reached.clone().map_or(Ok(()), Err),
-        (Step::Budget, Some(route), _) => match &tightest {
-            Some((left, _, reason)) if !covers(*left, route.charge.least()) => {
+        (Step::Budget, Some(route), Some(bearer)) => match &tightest {
+            Some((left, _, reason))
+                if bearer.pays(route) && !covers(*left, route.charge.least()) =>
+            {
                 Err((*reason).into())
             }
             _ => Ok(()),
@@ -176,6 +178,10 @@ impl<'a> Bearer<'a> {
         let key = verified.key();
         let record = Guard::into_inner(key.record(&plan.policy));
         Self { verified, rights: key.rights(record, &plan.policy) }
+    }
+
+    fn pays(&self, route: &Route) -> bool {
+        self.rights.record.counted && !route.charge.is_free()
     }
 }
 

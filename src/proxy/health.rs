@@ -238,6 +238,18 @@ mod tests {
     }
 
     #[test]
+    fn a_target_that_is_down_says_why_until_it_is_back() {
+        let state = state();
+        assert_eq!(state.why_down(), None);
+        (0..3).for_each(|_| state.failed(7));
+        assert!(state.why_down().is_some_and(|why| why.starts_with("requests failed on it")));
+        (0..2).for_each(|_| state.checked(Err("it answers 500".to_owned())));
+        assert_eq!(state.why_down().as_deref(), Some("its health check fails: it answers 500"));
+        state.checked(Ok(()));
+        assert_eq!(state.why_down(), None);
+    }
+
+    #[test]
     fn pauses_double_up_to_a_minute_and_one_success_forgets_them() {
         let mut ejection = Ejection::default();
         let mut now_ms = 0;

@@ -4,7 +4,6 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::request::Body;
 use super::*;
 use crate::admin::NotReloaded;
 use crate::admin::access::{Administrator, Viewer};
@@ -16,8 +15,6 @@ use crate::config::{self, Problem};
     path = "/admin/v1/config",
     responses(
         (status = 200, body = Shown),
-        (status = 401, body = Error, description = "No admin token, or not a good one."),
-        (status = 503, body = Error, description = "The store is out of reach."),
     )
 )]
 pub(super) async fn show(_: Viewer, State(state): State<AdminState>) -> Json<Shown> {
@@ -52,12 +49,9 @@ pub(super) struct Text {
     post,
     path = "/admin/v1/config/check",
     request_body = Text,
+    security(("admin_token" = ["viewer"])),
     responses(
         (status = 200, body = Checked, description = "Looked at, whatever was found."),
-        (status = 400, body = Error, description = "The body is no JSON of that shape."),
-        (status = 401, body = Error, description = "No admin token, or not a good one."),
-        (status = 413, body = Error, description = "The body is too long."),
-        (status = 503, body = Error, description = "The store is out of reach."),
     )
 )]
 pub(super) async fn check(_: Viewer, Body(Text { toml }): Body<Text>) -> Json<Checked> {
@@ -108,10 +102,7 @@ impl Complaint {
     path = "/admin/v1/config/reload",
     responses(
         (status = 200, body = Reloaded),
-        (status = 401, body = Error, description = "No admin token, or not a good one."),
-        (status = 403, body = Error, description = "The token has the role viewer."),
         (status = 422, body = Error, description = "What is wrong with the file is in the message."),
-        (status = 503, body = Error, description = "The store is out of reach."),
     )
 )]
 pub(super) async fn reload(

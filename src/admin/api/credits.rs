@@ -104,7 +104,7 @@ pub(super) struct PolicyBody {
     #[serde(default, deserialize_with = "given")]
     low_threshold: Option<Option<Amount>>,
     /// Ask for a recharge; null: for none.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "object")]
     recharge: Option<Option<NewRecharge>>,
 }
 

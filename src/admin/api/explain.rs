@@ -6,13 +6,14 @@ use axum::http::Method;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::request::{Asked, Body};
 use super::*;
 use crate::admin::RefusalFilter;
 use crate::admin::access::Viewer;
 use crate::domain::{Explanation, KeyId, Reason, RefusedRequest};
 use crate::key::SecretText;
 use crate::proxy::explain::{Credential, ExplainError, Question, Sources, explain_by};
+
+const NO_KEY: &str = "There is no such key with a secret";
 
 /// Which request.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -30,10 +31,7 @@ pub(super) struct Which {
     params(Which),
     responses(
         (status = 200, body = Refused),
-        (status = 400, body = Error, description = "No request is named, or more is."),
-        (status = 401, body = Error, description = "No admin token, or not a good one."),
         (status = 404, body = Error, description = "This instance holds no such refusal."),
-        (status = 503, body = Error, description = "The store is out of reach."),
     )
 )]
 pub(super) async fn of_request(
@@ -58,7 +56,7 @@ pub(super) async fn of_request(
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     /// As in `GET`.
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(pattern = "^[A-Z]{1,32}$")]
     method: String,
     /// With its query, if it has one.
     #[schema(max_length = 32768)]
@@ -67,8 +65,8 @@ pub(super) struct Wanted {
     key_id: Option<String>,
     /// As if it came with this secret.
     key: Option<String>,
-    /// The client's address; else 127.0.0.1.
-    #[schema(value_type = Option<String>)]
+    /// The client's address, IPv4 or IPv6; else 127.0.0.1.
+    #[schema(value_type = Option<String>, format = Ipv4)]
     ip: Option<IpAddr>,
 }
 
@@ -77,13 +75,10 @@ pub(super) struct Wanted {
     post,
     path = "/admin/v1/explain",
     request_body = Wanted,
+    security(("admin_token" = ["viewer"])),
     responses(
         (status = 200, body = Explained),
-        (status = 400, body = Error, description = "What is asked cannot be meant."),
-        (status = 401, body = Error, description = "No admin token, or not a good one."),
         (status = 404, body = Error, description = "There is no such key, or it never had a secret."),
-        (status = 413, body = Error, description = "The body is too long."),
-        (status = 503, body = Error, description = "The store is out of reach."),
     )
 )]
 pub(super) async fn of_wanted(
@@ -105,7 +100,7 @@ fn question(wanted: Wanted) -> Answer<Question> {
         .map_err(|_| ApiError::bad_request("method is no method, like GET"))?;
     let credential = match (key_id, key) {
         (None, None) => Credential::None,
-        (Some(id), None) => Credential::Key(KeyId::from_text(id)),
+        (Some(id), None) => Credential::Key(KeyId::from_text(may_be_id(id)?)),
         (None, Some(secret)) => Credential::Secret(SecretText::new(secret)),
         (Some(_), Some(_)) => {
             return Err(ApiError::bad_request("key_id and key cannot be given together"));
@@ -114,11 +109,17 @@ fn question(wanted: Wanted) -> Answer<Question> {
     Ok(Question { method, path, credential, client: ip.unwrap_or(Ipv4Addr::LOCALHOST.into()) })
 }
 
+/// What can be no id is that of nothing.
+fn may_be_id(text: String) -> Answer<String> {
+    let is_one = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if is_one { Ok(text) } else { Err(ApiError::not_found(NO_KEY)) }
+}
+
 impl From<ExplainError> for ApiError {
     fn from(error: ExplainError) -> Self {
         match error {
             ExplainError::Store(error) => error.into(),
-            ExplainError::NoKey(_) => Self::not_found("There is no such key with a secret"),
+            ExplainError::NoKey(_) => Self::not_found(NO_KEY),
             ExplainError::Hash(_) | ExplainError::Broken(_) | ExplainError::Plan(_) => {
                 tracing::error!(%error, "a request could not be explained");
                 Self::from(Reason::InternalError)

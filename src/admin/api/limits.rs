@@ -1,7 +1,5 @@
 //! `GET /admin/v1/keys/{id}/limits`: how a key's limits stand, by the very counters that decide.
 
-use axum::extract::Path;
-
 use super::*;
 use crate::admin::access::Viewer;
 use crate::domain::{KeyId, LimitStanding};
@@ -14,15 +12,12 @@ use crate::domain::{KeyId, LimitStanding};
     params(("id" = String, Path, description = "The key's id.")),
     responses(
         (status = 200, body = Standings),
-        (status = 401, body = Error, description = "No admin token, or not a good one."),
-        (status = 404, body = Error, description = "There is no such key."),
-        (status = 503, body = Error, description = "The store is out of reach."),
     )
 )]
 pub(super) async fn show(
     _: Viewer,
     State(state): State<AdminState>,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Answer<Json<Held>> {
     let id = KeyId::from_text(id);
     if let Some(data) = state.live.limits(&id) {

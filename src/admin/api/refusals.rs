@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 use utoipa::IntoParams;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use super::explain::Refused;
-use super::request::Asked;
 use super::*;
 use crate::admin::RefusalFilter;
 use crate::admin::access::Viewer;
@@ -19,6 +19,7 @@ const ROWS: u32 = 50;
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
     /// For this reason, as the log has it: `rate_limited`.
+    #[param(required = false, schema_with = reasons)]
     reason: Option<String>,
     /// Of this key.
     key: Option<String>,
@@ -29,6 +30,11 @@ pub(super) struct Which {
     limit: Option<u32>,
 }
 
+fn reasons() -> Object {
+    let names = Reason::ALL.iter().map(|reason| reason.name());
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).build()
+}
+
 /// The last requests that this instance refused, newest first, with every check's outcome. How many
 /// are held is `admin.keep_refusals`; other instances hold their own.
 #[utoipa::path(
@@ -37,9 +43,6 @@ pub(super) struct Which {
     params(Which),
     responses(
         (status = 200, body = List<Refused>),
-        (status = 400, body = Error, description = "There is no such reason, or another mistake."),
-        (status = 401, body = Error, description = "No admin token, or not a good one."),
-        (status = 503, body = Error, description = "The store is out of reach."),
     )
 )]
 pub(super) async fn list(

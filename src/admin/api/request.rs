@@ -5,12 +5,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
+use serde::de::{self, DeserializeOwned};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use utoipa::IntoParams;
 
 use crate::admin::AdminState;
@@ -76,19 +78,15 @@ fn has_control(text: &str) -> bool {
     text.chars().any(char::is_control)
 }
 
-/// A JSON body.
+/// A JSON body: one object.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<T: DeserializeOwned> FromRequest<AdminState> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &AdminState) -> Result<Self, Self::Rejection> {
-        let body = axum::Json::from_request(request, state).await;
-        match body {
-            Ok(axum::Json(body)) => Ok(Self(body)),
-            Err(JsonRejection::BytesRejection(_)) => Err(Reason::BodyTooLarge.into()),
-            Err(error) => Err(complaint(state, &error.body_text())),
-        }
+        let (is_json, bytes) = whole(request, state).await?;
+        parsed(is_json, &bytes, state).map(Self)
     }
 }
 
@@ -99,16 +97,51 @@ impl<T: DeserializeOwned + Default> FromRequest<AdminState> for MaybeBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &AdminState) -> Result<Self, Self::Rejection> {
-        let (parts, body) = request.into_parts();
-        let whole = Request::from_parts(parts.clone(), body);
-        let bytes = Bytes::from_request(whole, state).await;
-        let bytes = bytes.map_err(|_| ApiError::from(Reason::BodyTooLarge))?;
-        if bytes.is_empty() {
-            return Ok(Self(T::default()));
+        let (is_json, bytes) = whole(request, state).await?;
+        match bytes.trim_ascii() {
+            b"" | b"null" => Ok(Self(T::default())),
+            _ => parsed(is_json, &bytes, state).map(Self),
         }
-        let request = Request::from_parts(parts, bytes.into());
-        let Body(body) = Body::<Option<T>>::from_request(request, state).await?;
-        Ok(Self(body.unwrap_or_default()))
+    }
+}
+
+/// Whether the body is said to be JSON, and the body.
+async fn whole(request: Request, state: &AdminState) -> Result<(bool, Bytes), ApiError> {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    let is_json = kind.eq_ignore_ascii_case("application/json");
+    let bytes = Bytes::from_request(request, state).await;
+    Ok((is_json, bytes.map_err(|_| ApiError::from(Reason::BodyTooLarge))?))
+}
+
+fn parsed<T: DeserializeOwned>(
+    is_json: bool,
+    bytes: &[u8],
+    state: &AdminState,
+) -> Result<T, ApiError> {
+    if !is_json {
+        return Err(ApiError::bad_request("the body must come as Content-Type: application/json"));
+    }
+    // Lists of a type's fields in their order are read as well, and are nobody's meaning.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(ApiError::bad_request("the body must be one JSON object"));
+    }
+    serde_json::from_slice(bytes).map_err(|error| complaint(state, &error.to_string()))
+}
+
+/// A field that is an object, and no list of its fields.
+pub(super) fn object<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let value = Box::<RawValue>::deserialize(deserializer)?;
+    match value.get() {
+        "null" => Ok(Some(None)),
+        text if text.starts_with('{') => {
+            serde_json::from_str(text).map(|object| Some(Some(object))).map_err(de::Error::custom)
+        }
+        _ => Err(de::Error::custom("not an object")),
     }
 }
 

@@ -15,8 +15,6 @@ use crate::proxy::route::{self, Requirement};
     path = "/admin/v1/routes",
     responses(
         (status = 200, body = List<Route>),
-        (status = 401, body = Error, description = "No admin token, or not a good one."),
-        (status = 503, body = Error, description = "The store is out of reach."),
     )
 )]
 pub(super) async fn list(_: Viewer, State(state): State<AdminState>) -> Json<List<Route>> {

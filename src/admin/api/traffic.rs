@@ -14,8 +14,6 @@ use crate::domain::TrafficSample;
     path = "/admin/v1/traffic",
     responses(
         (status = 200, body = List<Sample>),
-        (status = 401, body = Error, description = "No admin token, or not a good one."),
-        (status = 503, body = Error, description = "The store is out of reach."),
     )
 )]
 pub(super) async fn list(_: Viewer, State(state): State<AdminState>) -> Json<List<Sample>> {

@@ -10,8 +10,6 @@ use crate::proxy::plan::{TargetPlan, UpstreamPlan};
     path = "/admin/v1/upstreams",
     responses(
         (status = 200, body = List<Target>),
-        (status = 401, body = Error, description = "No admin token, or not a good one."),
-        (status = 503, body = Error, description = "The store is out of reach."),
     )
 )]
 pub(super) async fn list(_: Viewer, State(state): State<AdminState>) -> Json<List<Target>> {

@@ -223,46 +223,37 @@ impl Walk<'_, '_> {
     }
 
     fn limits(&mut self, record: &KeyRecord, route: &Route) -> Result<(), Refusal> {
-        if !record.counted {
-            self.skip(Step::Limit, "test keys are not counted");
-            return Ok(());
-        }
         let own = record.limits.iter().map(|limit| (*limit, false));
         let all: Vec<_> = own.chain(route.limits.iter().map(|limit| (*limit, true))).collect();
-        if all.is_empty() {
-            self.skip(Step::Limit, "nothing is counted for this key");
-            return Ok(());
-        }
+        let nothing = match record.counted {
+            false => Some("test keys are not counted"),
+            true => all.is_empty().then_some("nothing is counted for this key"),
+        };
         let limits = &self.case.limits;
-        self.check(Step::Limit, |refused| Some(limits_in_words(&all, limits, refused)))
+        let told = |refused: Option<&Refusal>| Some(limits_in_words(&all, limits, refused));
+        self.check_unless(nothing, Step::Limit, told)
     }
 
     fn budget(&mut self, record: &KeyRecord, route: &Route) -> Result<(), Refusal> {
-        let charge = &route.charge;
-        if charge.is_free() {
-            self.skip(Step::Budget, "the route costs nothing");
-            return Ok(());
-        }
-        if !record.counted {
-            self.skip(Step::Budget, "test keys pay nothing");
-            return Ok(());
-        }
+        let (charge, rights) = (&route.charge, self.case.rights);
+        let binds = match &self.case.funds {
+            Funds::Told(told) => told.clone(),
+            Funds::Enough => binding(rights),
+            Funds::Short(held) => binding(rights).map(|bound| {
+                format!("{} was held here, and no more was to be had: {bound}", balance(*held))
+            }),
+        };
+        let nothing = match (charge.is_free(), record.counted) {
+            (true, _) => Some("the route costs nothing"),
+            (_, false) => Some("test keys pay nothing"),
+            _ => binds.is_none().then_some("no budget and no credits bind this key"),
+        };
         let cost = match &charge.header {
             Some(header) => format!("costs what the upstream says in {header}"),
             None => format!("costs {}", balance(charge.fixed)),
         };
-        let told = match &self.case.funds {
-            Funds::Told(told) => told.clone(),
-            Funds::Enough => binding(self.case.rights),
-            Funds::Short(held) => binding(self.case.rights).map(|bound| {
-                format!("{} was held here, and no more was to be had: {bound}", balance(*held))
-            }),
-        };
-        let Some(told) = told else {
-            self.skip(Step::Budget, "no budget and no credits bind this key");
-            return Ok(());
-        };
-        self.check(Step::Budget, |_| Some(format!("{cost}; {told}")))
+        let told = |_: Option<&Refusal>| Some(format!("{cost}; {}", binds.unwrap_or_default()));
+        self.check_unless(nothing, Step::Budget, told)
     }
 
     fn end(&mut self, route: &Route, environment: Environment) -> Result<String, Refusal> {
@@ -293,7 +284,21 @@ impl Walk<'_, '_> {
         step: Step,
         told: impl FnOnce(Option<&Refusal>) -> Option<String>,
     ) -> Result<(), Refusal> {
+        self.check_unless(None, step, told)
+    }
+
+    /// The same, where it is known beforehand that there is nothing to check, and why.
+    fn check_unless(
+        &mut self,
+        nothing: Option<&'static str>,
+        step: Step,
+        told: impl FnOnce(Option<&Refusal>) -> Option<String>,
+    ) -> Result<(), Refusal> {
         let outcome = (self.judge)(step);
+        if let (Ok(()), Some(why)) = (&outcome, nothing) {
+            self.skip(step, why);
+            return Ok(());
+        }
         let told = told(outcome.as_ref().err());
         match (&outcome, told) {
             (Ok(()), Some(told)) => self.note(step, Outcome::Passed, told),
@@ -381,7 +386,10 @@ fn scopes(rights: &Rights, route: &Route, refused: Option<&Refusal>) -> String {
         }
         Requirement::Any(_, names) => names.split(' ').collect::<Vec<_>>().join(" or "),
     };
-    let has = rights.told().to_str().unwrap_or_default();
+    let has = match rights.told().to_str() {
+        Ok("") | Err(_) => "none",
+        Ok(scopes) => scopes,
+    };
     let missing = match (refused, &route.requirement) {
         (Some(Refusal::MissingScope(scope)), Requirement::All(_, each)) if each.len() > 1 => {
             format!(", lacks {scope}")

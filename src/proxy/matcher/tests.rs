@@ -19,6 +19,17 @@ fn found(paths: &[&str], path: &str) -> Option<usize> {
 }
 
 #[test]
+fn of_paths_in_their_order_the_first_that_fits_is_the_one_that_wins() {
+    let mut paths = ["/**", "/a/**", "/a/{x}", "/a/b", "/{x}/b", "/a/{x}/c", "/a/b/**"];
+    paths.sort_by_key(|path| specificity(path));
+    assert_eq!(paths, ["/a/b", "/a/b/**", "/a/{x}", "/a/{x}/c", "/a/**", "/{x}/b", "/**"]);
+    for path in ["/x", "/a/b", "/a/x", "/x/b", "/a/x/c", "/a/x/d", "/a/b/c", "/a/x/c/d"] {
+        let first = (0..paths.len()).find(|place| found(&paths[*place..=*place], path).is_some());
+        assert_eq!(found(&paths, path), first, "{path}");
+    }
+}
+
+#[test]
 fn the_most_specific_path_wins_whatever_the_order() {
     let paths = ["/**", "/a/**", "/a/{x}", "/a/b", "/{x}/b", "/a/{x}/c", "/a/b/**"];
     for (path, index) in [

@@ -5,3 +5,4 @@ mod api;
 mod audit_chain;
 mod browser;
 mod live;
+mod pages;

@@ -66,3 +66,49 @@ impl Answer {
         self
     }
 }
+
+/// Somebody who is signed in to the dashboard, as far as that needs no browser: a cookie, and forms
+/// from pages of our own.
+pub(crate) struct Browserless<'g> {
+    gateway: &'g TestGateway,
+    cookie: String,
+}
+
+impl<'g> Browserless<'g> {
+    /// Signs in.
+    #[track_caller]
+    pub(crate) fn signed_in(gateway: &'g TestGateway, token: &AdminToken) -> Self {
+        let mut session = Self { gateway, cookie: String::new() };
+        let answer = session.post("/login", &[("token", token.text())]);
+        assert_eq!(answer.status, 303, "{}", answer.text());
+        let cookie = answer.header("set-cookie").expect("a session has a cookie");
+        session.cookie = cookie.split(';').next().unwrap_or_default().to_owned();
+        session
+    }
+
+    /// Asks for a page.
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.call(path).send()
+    }
+
+    /// The text of a page that is there.
+    #[track_caller]
+    pub(crate) fn page(&self, path: &str) -> String {
+        let answer = self.get(path);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.text()
+    }
+
+    /// Sends a form.
+    pub(crate) fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let call = self.call(path).method("POST").header("Sec-Fetch-Site: same-origin");
+        let call = call.args(["--data", ""]);
+        let fields = fields.iter().map(|(name, value)| format!("{name}={value}"));
+        fields.fold(call, |call, field| call.args(["--data-urlencode", &field])).send()
+    }
+
+    fn call(&self, path: &str) -> Curl {
+        let call = Curl::new(self.gateway.admin_address(), path);
+        call.header(&format!("Cookie: {}", self.cookie))
+    }
+}

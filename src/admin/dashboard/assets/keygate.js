@@ -86,9 +86,9 @@ function options(chart, width) {
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
     legend: { show: false },
     cursor: { y: false, points: { show: !days } },
-    scales: { x: days ? { range: (_, from, to) => [from - 43200, to + 43200] } : {}, y: { range: (_, low, high) => [0, Math.max(high * 1.1, 1)] } },
+    scales: { x: { range: (_, from, to) => (days ? [from - 43200, to + 43200] : [Math.min(from, to - 600), to]) }, y: { range: (_, low, high) => [0, Math.max(high * 1.1, 1)] } },
     axes: [
-      { ...axis, grid: { show: false }, values: days ? (_, splits) => splits.map((at) => new Date(at * 1000).toISOString().slice(5, 10)) : (_, splits) => splits.map((at) => new Date(at * 1000).toISOString().slice(11, 16)), incrs: days ? [86400, 172800, 604800] : undefined, space: days ? 56 : 72, size: 30 },
+      { ...axis, grid: { show: false }, values: days ? (_, splits) => splits.map((at) => new Date(at * 1000).toISOString().slice(5, 10)) : (_, splits) => splits.map((at) => new Date(at * 1000).toISOString().slice(11, 16)), incrs: days ? [86400, 172800, 604800] : [60, 120, 300, 600, 900, 1800], space: days ? 56 : 72, size: 30 },
       { ...axis, values: (_, splits) => splits.map(digits), size: 56 },
     ],
     series: [{}, ...series],

@@ -48,6 +48,7 @@ impl KeyQuery {
                 overdue: is_overdue.then(|| overdue(&loaded.config, now)),
                 expiring: is_expiring.then(|| (now, later(now, EXPIRING))),
                 parent: asked.given("parent").map(KeyId::from_text),
+                scope: asked.given("scope").map(str::to_owned),
                 search: asked.given("q").map(str::to_owned),
                 ..KeyFilter::default()
             }),

@@ -173,9 +173,10 @@ fn what_is_not_known_is_refused() {
             assert_eq!(status, 400, "{}", endpoint.name());
         }
         if endpoint.has_body() {
-            let body = r#"{"nosuch":1}"#;
-            let status = ask(&scene, Some(&scene.admin), &endpoint.method, &path, body);
-            assert_eq!(status, 400, "{}", endpoint.name());
+            for body in [r#"{"nosuch":1}"#, "[null]", "[]", "7", "{", "{} {}", "\u{1}"] {
+                let status = ask(&scene, Some(&scene.admin), &endpoint.method, &path, body);
+                assert_eq!(status, 400, "{}: {body}", endpoint.name());
+            }
         }
     }
 }

@@ -53,7 +53,11 @@ fn credits_are_added_and_say_what_happens_when_they_run_out() {
     }
     let too_many = scene.sent("POST", path, &json!({ "amount": "9223372036854.7" }));
     too_many.is_error(409, "conflict");
-    for wrong in [json!({}), json!({ "recharge": { "threshold": 1, "amount": 0 } })] {
+    for wrong in [
+        json!({}),
+        json!({ "recharge": { "threshold": 1, "amount": 0 } }),
+        json!({ "recharge": [1, 2] }),
+    ] {
         scene.sent("PATCH", path, &wrong).is_error(400, "bad_request");
     }
 }

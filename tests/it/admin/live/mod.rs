@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::support::admin::AdminToken;
 use crate::support::{Answer, Origin, TestGateway, TestStore, leaks};
 
-const ROUTES: &str = r#"
+const TABLES: &str = r#"
 [limits]
 per_key = ["1000/min"]
 [scopes]
@@ -21,6 +21,8 @@ per_key = ["1000/min"]
 "notes:write" = "Write notes"
 [self_service]
 enabled = true
+"#;
+const ROUTES: &str = r#"
 [[routes]]
 path = "/any"
 upstream = "api"
@@ -59,10 +61,11 @@ struct Scene {
 }
 
 impl Scene {
+    /// `config` may have routes of its own beside the usual ones.
     fn of(origin: &Origin, config: &str) -> Self {
         let gateway = TestGateway::with(TestStore::sqlite())
-            .config(ROUTES)
-            .config(config)
+            .config(TABLES)
+            .config(&format!("{config}\n{ROUTES}"))
             .upstream("api", origin)
             .start();
         let admin = gateway.admin_token("--name ops");

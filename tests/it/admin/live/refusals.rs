@@ -1,5 +1,6 @@
 //! The list of the last refusals: what stands in it, what does not, and how long it is.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Scene;
@@ -68,7 +69,8 @@ fn as_many_are_held_as_the_configuration_says_and_none_where_it_says_none() {
     send_all(scene.gateway.address(), 8, 400, |_| get("/nowhere", "none"));
     let seen = scene.seen("refusals?limit=1000");
     assert_eq!(rows(&seen).len(), 50);
-    let times: Vec<&str> = rows(&seen).iter().filter_map(|row| row["at"].as_str()).collect();
+    let time = |row: &Value| row["at"].as_str().unwrap().parse::<Timestamp>().unwrap();
+    let times: Vec<Timestamp> = rows(&seen).iter().map(time).collect();
     assert!(times.is_sorted_by(|newer, older| newer >= older), "{times:?}");
     for (keep, held) in [(10, 10), (0, 0)] {
         scene.gateway.rewrite(&format!("[admin]\nkeep_refusals = {keep}"));
