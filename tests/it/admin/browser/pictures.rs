@@ -44,9 +44,9 @@ fn folder() -> PathBuf {
 /// Those that `docs/admin.md` shows: parts of pages, small.
 fn for_docs(browser: &Browser, filled: &Filled, folder: &Path) {
     let shown = |name: &str, height: f64| {
-        save(&browser.picture(height, 0.7), folder, &format!("{name}.png"));
+        save(&browser.picture(height, 0.62), folder, &format!("{name}.png"));
     };
-    browser.look(1_100, false);
+    browser.look(1_240, false);
     for (name, path, height) in [
         ("overview", "/".to_owned(), 900.0),
         ("key", format!("/keys/{}", filled.key.id()), 900.0),
@@ -56,7 +56,7 @@ fn for_docs(browser: &Browser, filled: &Filled, folder: &Path) {
         shown(name, height);
     }
     explain(browser, filled);
-    shown("explained", 620.0);
+    shown("explained", 660.0);
     browser.look(390, true);
     browser.go("/refusals?live=off");
     shown("refusals", 900.0);
