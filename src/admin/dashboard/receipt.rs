@@ -18,11 +18,11 @@ pub(super) struct Words {
 
 /// Waits for the receipt of what was committed at `committed`. It is done, whatever comes of this.
 pub(super) async fn wait(state: &AdminState, committed: Instant) -> Words {
-    let stale = state.loaded().config.cache.stale_if_down;
-    match receipt::wait(&*state.store, committed, AT_MOST, stale).await {
+    let stale_if_down = state.loaded().config.cache.stale_if_down;
+    match receipt::wait(&*state.store, committed, AT_MOST, stale_if_down).await {
         Ok(receipt) => Words {
             confirmed: confirmed(receipt.instances, receipt.confirmed, receipt.slowest_ms),
-            warnings: warnings(&receipt.late, &receipt.silent, stale),
+            warnings: warnings(&receipt.late, &receipt.silent, stale_if_down),
         },
         Err(error) => {
             tracing::warn!(%error, "who has confirmed a change is not known");
