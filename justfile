@@ -22,6 +22,10 @@ bench *ARGS:
 compare *ARGS:
     cargo bench --locked --bench head_to_head -- {{ARGS}}
 
+# Pictures of every page of the dashboard.
+screenshots *ARGS:
+    tests/screenshots {{ARGS}}
+
 fmt:
     cargo fmt
 

@@ -6,11 +6,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
 
+use super::names::{Named, Names};
 use super::words::{Moment, count, escaped, query};
 use super::{Fields, Frame, PageError, Section, page};
 use crate::admin::access::{Caller, SignedIn};
 use crate::admin::{AdminState, RefusalFilter};
-use crate::domain::{KeyId, Reason, RefusedRequest};
+use crate::domain::{KeyId, OwnerId, Reason, RefusedRequest};
 
 /// Rows of the page; there are no further ones, since what is held moves on meanwhile.
 const ROWS: usize = 100;
@@ -53,6 +54,8 @@ struct Row {
 struct Refusal {
     frame: Frame,
     at: Moment,
+    /// Whose key it came with.
+    owner: Option<Named>,
     refused: RefusedRequest,
 }
 
@@ -82,8 +85,11 @@ pub(super) async fn show_one(
         shown.missing = Some(request_id);
         return Ok((StatusCode::NOT_FOUND, page(&shown)).into_response());
     };
+    let owner = refused.owner_id.as_ref().map(OwnerId::as_str);
+    let names = Names::of(&state, owner).await?;
     Ok(page(&Refusal {
         frame: Frame::new("Refused request", Section::Refusals, &caller),
+        owner: owner.map(|owner| names.named(owner)),
         at: Moment::new(refused.at, state.now()),
         refused,
     }))

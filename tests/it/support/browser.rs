@@ -1,4 +1,4 @@
-//! A real browser: Debian's Chromium, driven by its own chromedriver over WebDriver.
+//! A real browser: Debian's Chromium, driven by its own chromedriver over `WebDriver`.
 //!
 //! Everything is waited for by asking again until it is so, and never by the clock. What the browser
 //! complains of in its console fails the test that does not ask for it ([`Browser::complaints`]).
@@ -81,11 +81,6 @@ impl Browser {
         }
     }
 
-    /// Whether there is such an element.
-    pub(crate) fn has(&self, css: &str) -> bool {
-        !self.done(css, self.client.find_all(Locator::Css(css))).is_empty()
-    }
-
     /// How many such elements there are.
     pub(crate) fn count(&self, css: &str) -> usize {
         self.done(css, self.client.find_all(Locator::Css(css))).len()
@@ -95,12 +90,6 @@ impl Browser {
     #[track_caller]
     pub(crate) fn text(&self, css: &str) -> String {
         self.with(css, async |element: Element| element.text().await)
-    }
-
-    /// An attribute of the first such element.
-    #[track_caller]
-    pub(crate) fn attribute(&self, css: &str, name: &str) -> Option<String> {
-        self.with(css, async |element: Element| element.attr(name).await)
     }
 
     /// Clicks the first such element once it can be.
@@ -126,12 +115,6 @@ impl Browser {
             element.clear().await?;
             element.send_keys(text).await
         });
-    }
-
-    /// Chooses an option by its value.
-    #[track_caller]
-    pub(crate) fn choose(&self, css: &str, value: &str) {
-        self.with(css, async |element: Element| element.select_by_value(value).await);
     }
 
     /// Types into whatever has the focus.
@@ -192,7 +175,7 @@ impl Browser {
         self.done("run a script", self.client.execute_async(script, args.to_vec()))
     }
 
-    /// A command of the DevTools protocol.
+    /// A command of the `DevTools` protocol.
     pub(crate) fn devtools(&self, command: &str, params: &Value) -> Value {
         let body = json!({ "cmd": command, "params": params });
         self.done(command, self.client.issue_cmd(Extension { path: "goog/cdp/execute", body }))
@@ -228,11 +211,12 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", &json!({ "features": features }));
     }
 
-    /// A picture of the whole page, as base64 of a PNG.
-    pub(crate) fn picture(&self) -> String {
+    /// A picture of the page down to so many pixels, drawn in that scale, as base64 of a PNG.
+    pub(crate) fn picture(&self, most: f64, scale: f64) -> String {
         let size = &self.devtools("Page.getLayoutMetrics", &json!({}))["cssContentSize"];
+        let height = size["height"].as_f64().map_or(most, |height| height.min(most));
         let clip = json!({
-            "x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1
+            "x": 0, "y": 0, "width": size["width"], "height": height, "scale": scale
         });
         let params = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
         let picture = self.devtools("Page.captureScreenshot", &params);

@@ -1,5 +1,6 @@
 //! What a row of the audit log has changed, field by field and in words.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 /// One field, as it was and as it is; `None`: it was not, or is not any more.
@@ -64,12 +65,18 @@ fn inner_fields(name: &str, inner: &Map<String, Value>) -> Vec<(String, String)>
 fn words(value: &Value) -> String {
     match value {
         Value::Null => NOTHING.to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => time(text).unwrap_or_else(|| text.clone()),
         Value::Array(values) if values.is_empty() => NOTHING.to_owned(),
         Value::Array(values) => values.iter().map(words).collect::<Vec<_>>().join(", "),
         Value::Object(object) if object.is_empty() => NOTHING.to_owned(),
         other => other.to_string(),
     }
+}
+
+/// A moment to the minute, as all pages write it.
+fn time(text: &str) -> Option<String> {
+    let at: Timestamp = text.parse().ok()?;
+    Some(at.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
 #[cfg(test)]
@@ -93,6 +100,15 @@ mod tests {
         assert_eq!(
             told(Some(&before), Some(&after)),
             ["scopes: x:read > x:read, x:write", "monthly budget: none > 5.00"]
+        );
+    }
+
+    #[test]
+    fn moments_are_told_to_the_minute_and_what_is_none_as_it_is() {
+        let after = json!({"expires_at": "2027-01-31T01:30:59.5Z", "name": "2027-01-31"});
+        assert_eq!(
+            told(None, Some(&after)),
+            ["expires at: - > 2027-01-31 01:30 UTC", "name: - > 2027-01-31"]
         );
     }
 

@@ -23,7 +23,7 @@ pub(super) fn router() -> Router<AdminState> {
 
 #[derive(Template)]
 #[template(path = "routes.html")]
-struct Routes {
+struct RoutesPage {
     frame: Frame,
     routes: Vec<RouteRow>,
     upstreams: Vec<UpstreamRow>,
@@ -43,9 +43,9 @@ async fn show(
     Ok(page(&routes(&state, &caller, Asked::from_here(&caller))))
 }
 
-fn routes(state: &AdminState, caller: &Caller, asked: Asked) -> Routes {
+fn routes(state: &AdminState, caller: &Caller, asked: Asked) -> RoutesPage {
     let plan = state.live.plan();
-    Routes {
+    RoutesPage {
         frame: Frame::new("Routes and upstreams", Section::Routes, caller),
         routes: rows::routes(&plan),
         upstreams: plan.upstreams.iter().map(|it| UpstreamRow::new(it, &plan)).collect(),

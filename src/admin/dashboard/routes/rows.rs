@@ -109,7 +109,7 @@ impl UpstreamRow {
             plan.upstreams.get(route.upstream).is_some_and(|it| it.upstream.name == name)
         };
         let routes = plan.router.routes().iter().filter(leads_here).count();
-        Self { targets, checked, routes, name }
+        Self { name, targets, checked, routes }
     }
 }
 

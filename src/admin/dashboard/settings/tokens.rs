@@ -33,7 +33,7 @@ pub(super) async fn create(
         }
         Err(error @ TokenError::Name) => {
             let mut shown = settings(&state, &caller).await?;
-            shown.name = sent.text("name").to_owned();
+            sent.text("name").clone_into(&mut shown.name);
             shown.wrong = Some(error.to_string());
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page(&shown)).into_response())
         }

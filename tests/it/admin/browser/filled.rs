@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use keygate::domain::{
-    Act, Actor, AdminTokenId, Environment, Key, KeyId, LastUse, Millionths, Owner, OwnerId,
+    Act, Actor, AdminTokenId, Clock, Environment, Key, KeyId, LastUse, Millionths, Owner, OwnerId,
 };
 use keygate::key::SecretText;
 use keygate::store::deliveries::Replay;
@@ -183,8 +183,8 @@ async fn fill(gateway: &TestGateway) -> (MintedKey, String) {
         at,
     };
     let mut owners = Vec::new();
-    for (place, (name, credits)) in OWNERS.into_iter().enumerate() {
-        let at = ago(150 - 10 * place as i64);
+    for (place, (name, credits)) in (0..).zip(OWNERS) {
+        let at = ago(150 - 10 * place);
         let owner = Owner::new(OwnerId::mint(), name.to_owned(), at);
         store.create_owner(&by_maria(at), &owner).await.expect("an owner is written");
         if let Some(amount) = credits {
@@ -211,7 +211,7 @@ async fn write_key(
     owners: &[OwnerId],
     act: &impl Fn(Timestamp) -> Act,
 ) -> (KeyId, SecretText) {
-    let made = ago(120 - 2 * place as i64 - 1);
+    let made = ago(119 - 2 * number(place));
     let alter = |place: usize, key: &mut Key| {
         key.name = format!("{} {}", PURPOSES[place % PURPOSES.len()], PLACES[place % PLACES.len()]);
         key.owner_id = owners[place % owners.len()].clone();
@@ -224,7 +224,7 @@ async fn write_key(
             key.monthly_budget = Millionths::new(50_000_000);
         }
         if place.is_multiple_of(5) {
-            key.expires_at = Some(ago(-4 - place as i64));
+            key.expires_at = Some(ago(-4 - number(place)));
         }
         if place == 7 {
             key.allowed_ips = vec!["198.51.100.0/24".parse().expect("a range")];
@@ -238,7 +238,7 @@ async fn write_key(
     secret.created_at = made;
     store.create_key(&act(made), &key, &secret).await.expect("a key is written");
     if !place.is_multiple_of(3) {
-        let at = Timestamp::now() - SignedDuration::from_mins(3 + 97 * place as i64);
+        let at = ago(0) - SignedDuration::from_mins(3 + 97 * number(place));
         let from = Some("198.51.100.17".parse().expect("an address"));
         let used = [LastUse { secret: secret.id, at, from }];
         store.record_last_use(&used).await.expect("a use is written");
@@ -271,8 +271,9 @@ async fn change(store: &dyn Store, keys: &[(KeyId, SecretText)], act: &impl Fn(T
         let at = ago(1);
         store.revoke_key(&act(at), &keys[place].0, Some(reason), at).await.expect("it is written");
     }
-    let (_, secret, _) = make(1, WEAK, &|_, _| {});
-    let (now, ends) = (Timestamp::now(), ago(-6));
+    let (_, mut secret, _) = make(1, WEAK, &|_, _| {});
+    let (now, ends) = (ago(0), ago(-6));
+    secret.created_at = now;
     let rotated = store.rotate_key(&act(now), &keys[1].0, &secret, ends, false, now).await;
     rotated.expect("it is written");
     let sent = store.replay(&act(now), &Replay::Failed(1)).await.expect("it is written");
@@ -304,5 +305,9 @@ fn refuse(gateway: &TestGateway, key: &MintedKey) -> String {
 
 /// So many days ago.
 fn ago(days: i64) -> Timestamp {
-    Timestamp::now() - SignedDuration::from_hours(24 * days)
+    Clock::system().now() - SignedDuration::from_hours(24 * days)
+}
+
+fn number(place: usize) -> i64 {
+    i64::try_from(place).expect("there are few")
 }
