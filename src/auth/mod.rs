@@ -8,6 +8,7 @@ pub mod flush;
 pub mod mint;
 pub mod once;
 pub mod pool;
+pub mod seal;
 pub mod sync;
 pub mod table;
 pub mod verify;

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::key::SecretText;
 use crate::key::hex;
-use crate::key::seal::Seal;
+use super::seal::Seal;
 use crate::store::{Claim, Claimed, Store, StoreError};
 
 /// How long an answer is given again.

@@ -8,7 +8,6 @@ mod cache_key;
 pub mod format;
 pub mod hash;
 pub(crate) mod hex;
-pub mod seal;
 mod signing;
 
 pub use cache_key::{CacheKeyError, CacheKeys};

@@ -5,7 +5,7 @@ use std::fmt;
 
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 
-use crate::key::seal::{Seal, SealError};
+use crate::auth::seal::{Seal, SealError};
 use crate::key::{CacheKeys, SecretText};
 
 /// Seals and opens. With two keys, what the second one sealed is opened too.

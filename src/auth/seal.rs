@@ -5,7 +5,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::base64;
+use crate::key::base64;
 
 /// Stands before every sealed text: what comes behind it, and how it was made.
 const FORM: &str = "v1.";
