@@ -84,3 +84,8 @@ END;
 
 -- Which keys were not used lately is answered from this alone.
 CREATE INDEX secrets_by_use ON secrets (key_id, last_used_at);
+
+-- The few keys that are not as most are, so that a list of them looks at no others.
+CREATE INDEX keys_revoked ON keys (id) WHERE revoked_at IS NOT NULL;
+CREATE INDEX keys_disabled ON keys (id) WHERE disabled;
+CREATE INDEX keys_ending ON keys (id, expires_at) WHERE expires_at IS NOT NULL;

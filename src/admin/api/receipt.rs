@@ -40,8 +40,8 @@ impl Waiting {
         if self.wait == Some(false) {
             return None;
         }
-        let trusted_for = state.loaded().config.cache.stale_if_down;
-        match receipt::wait(&*state.store, Instant::now(), AT_MOST, trusted_for).await {
+        let lasts = state.loaded().config.cache.stale_if_down;
+        match receipt::wait(&*state.store, Instant::now(), AT_MOST, lasts).await {
             Ok(receipt) => Some(receipt),
             Err(error) => {
                 tracing::warn!(%error, "which instances have confirmed a change is not known");
