@@ -52,12 +52,12 @@ struct Told {
     method: String,
     path: String,
     route: Option<String>,
-    checks: Vec<Step>,
+    checks: Vec<Made>,
     answer: Ending,
 }
 
 #[derive(Debug, Deserialize)]
-struct Step {
+struct Made {
     step: String,
     outcome: String,
     detail: String,
@@ -126,7 +126,7 @@ async fn of_refused(session: &Session, id: &str, globals: &Globals) -> Result {
 impl From<&Explanation> for Told {
     fn from(explanation: &Explanation) -> Self {
         let Explanation { method, path, route, checks, answer } = explanation.clone();
-        let step = |Check { step, outcome, detail }: Check| Step {
+        let step = |Check { step, outcome, detail }: Check| Made {
             step: step.to_owned(),
             outcome: outcome.to_string(),
             detail,
@@ -174,7 +174,7 @@ fn in_words(told: &Told) -> String {
         "refused" => "REFUSED",
         _ => "-",
     };
-    let row = |check: &Step| {
+    let row = |check: &Made| {
         vec![check.step.clone(), mark(&check.outcome).to_owned(), check.detail.clone()]
     };
     let checks = table(&["STEP", "OUTCOME", "DETAIL"], checks.iter().map(row).collect());

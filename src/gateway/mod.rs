@@ -111,13 +111,6 @@ impl Gateway {
         if cache_keys.is_some() {
             synchroniser.read_ahead();
         }
-        let digests = DigestKey::random().context("no random bytes for the digests' key")?;
-        let pool = Argon2Pool::start(cores(), Arc::clone(&metrics))
-            .context("the hashing threads could not be started")?;
-        let access_log =
-            AccessLog::start(&config.access_log, Arc::clone(&metrics)).with_context(|| {
-                format!("the access log {:?} cannot be opened", config.access_log.output)
-            })?;
         let now = sync.clock.now();
         let membership = Membership::join(Arc::clone(&store), sync.applied(), loaded.hash(), now);
         let limits = share_limits(&config, &membership, &sync, &metrics)?;
@@ -131,13 +124,13 @@ impl Gateway {
             tls: ArcSwapOption::empty(),
             generation: AtomicU64::new(plan.generation),
             plan: ArcSwap::from_pointee(plan),
-            auth: Authenticator::new(Arc::clone(&sync), pool, digests),
+            auth: authenticator(&sync, &metrics)?,
             limits,
             spender,
             desk,
             journal,
             metrics: Arc::clone(&metrics),
-            access_log,
+            access_log: open_access_log(&config, &metrics)?,
             refusals: Refusals::of(config.server.workers),
             connections_by_address: ConnectionCounts::default(),
             open_connections: AtomicUsize::new(0),
@@ -165,14 +158,7 @@ impl Gateway {
         background.extend(usage::start_background(&shared, &store));
         background.push(serve_calls(clerk, &control));
         background.push(keep_history(&control));
-        // With the store in reach, the first request finds it followed already; so with Redis.
-        if sync.settles_within(STORE_ANSWERS).await == StoreState::Live {
-            // Nobody is let in by an instance that a receipt does not count.
-            control.membership.known().await;
-        }
-        if let Some(limits) = &shared.limits {
-            limits.settled().await;
-        }
+        settle(&control).await;
         let (orders, order) = watch::channel(Order::Serve);
         let Listeners { workers, admin, shares } = bound.listen()?;
         let workers = start_workers(&shared, workers, &order)?;
@@ -186,8 +172,7 @@ impl Gateway {
         };
         let admin = Admin::start(state, Arc::clone(&control.admin_tls), admin)?;
         let watch = Watch::new(&loaded, environment);
-        let mut probers = Probers::default();
-        probers.follow(&shared.plan.load());
+        let probers = Probers::following(&shared.plan.load());
         let reloader =
             Reloader { control: Arc::clone(&control), watch, config, probers, certificates };
         Ok(Self {
@@ -337,6 +322,32 @@ impl Admin {
     fn stop(self) {
         // It may be gone already.
         let _ = self.stop.send(());
+    }
+}
+
+/// Who is calling, and the threads that hash.
+fn authenticator(sync: &Arc<Sync>, metrics: &Arc<Metrics>) -> anyhow::Result<Authenticator> {
+    let digests = DigestKey::random().context("no random bytes for the digests' key")?;
+    let pool = Argon2Pool::start(cores(), Arc::clone(metrics))
+        .context("the hashing threads could not be started")?;
+    Ok(Authenticator::new(Arc::clone(sync), pool, digests))
+}
+
+fn open_access_log(config: &Config, metrics: &Arc<Metrics>) -> anyhow::Result<AccessLog> {
+    let opened = AccessLog::start(&config.access_log, Arc::clone(metrics));
+    opened
+        .with_context(|| format!("the access log {:?} cannot be opened", config.access_log.output))
+}
+
+/// With the store in reach, the first request finds it followed already; so with Redis.
+async fn settle(control: &Control) {
+    let Shared { auth, limits, .. } = &*control.shared;
+    if auth.sync.settles_within(STORE_ANSWERS).await == StoreState::Live {
+        // Nobody is let in by an instance that a receipt does not count.
+        control.membership.known().await;
+    }
+    if let Some(limits) = limits {
+        limits.settled().await;
     }
 }
 

@@ -28,6 +28,13 @@ pub struct Probers {
 }
 
 impl Probers {
+    /// Checks what that plan wants checked.
+    pub fn following(plan: &Plan) -> Self {
+        let mut probers = Self::default();
+        probers.follow(plan);
+        probers
+    }
+
     /// Checks what that plan wants checked, and nothing else. Runs on the control plane's runtime.
     pub fn follow(&mut self, plan: &Plan) {
         self.stop();

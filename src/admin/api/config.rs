@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::*;
+use super::{AdminState, Answer, ApiError, Body, Error, Json, Serialize, State, ToSchema};
 use crate::admin::NotReloaded;
 use crate::admin::access::{Administrator, Viewer};
 use crate::config::{self, Problem};
@@ -12,6 +12,7 @@ use crate::config::{self, Problem};
 /// The configuration in force: file, environment and defaults, secrets masked.
 #[utoipa::path(
     get,
+    operation_id = "showConfig",
     path = "/admin/v1/config",
     responses(
         (status = 200, body = Shown),
@@ -47,6 +48,7 @@ pub(super) struct Text {
 /// `${NAME}` is filled in, no variable overrides it, and no file is read that it names.
 #[utoipa::path(
     post,
+    operation_id = "checkConfig",
     path = "/admin/v1/config/check",
     request_body = Text,
     security(("admin_token" = ["viewer"])),
@@ -99,6 +101,7 @@ impl Complaint {
 /// Reads the configuration again and puts it in force, as SIGHUP does. A bad file changes nothing.
 #[utoipa::path(
     post,
+    operation_id = "reloadConfig",
     path = "/admin/v1/config/reload",
     responses(
         (status = 200, body = Reloaded),

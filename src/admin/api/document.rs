@@ -48,6 +48,7 @@ pub(super) fn complete(document: &OpenApi, creating: &BTreeSet<String>) -> Value
         if creating.contains(id) {
             add_parameter(operation, idempotency_key());
         }
+        sum_up(operation);
         refuse_controls(operation);
         let noun = path.trim_start_matches("/admin/v1/").split('/').next().unwrap_or_default();
         operation.insert("tags".to_owned(), json!([noun]));
@@ -88,6 +89,16 @@ fn common(path: &str, operation: &Operation, admins: bool) -> Vec<(&'static str,
     .into_iter()
     .filter_map(|(can_be, status, description)| can_be.then_some((status, description)))
     .collect()
+}
+
+/// What an endpoint says of itself, and its first sentence as the summary.
+fn sum_up(operation: &mut Operation) {
+    let told = ["summary", "description"].map(|name| operation.get(name).and_then(Value::as_str));
+    let told: Vec<&str> = told.iter().flatten().flat_map(|text| text.split_whitespace()).collect();
+    let told = told.join(" ");
+    let summary = told.split_once(". ").map_or(told.clone(), |(first, _)| format!("{first}."));
+    operation.insert("summary".to_owned(), json!(summary));
+    operation.insert("description".to_owned(), json!(told));
 }
 
 /// No text in a query has a control character in it.

@@ -4,9 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use axum::http::Method;
 use serde::Deserialize;
-use utoipa::IntoParams;
 
-use super::*;
+use super::{AdminState, Answer, ApiError, Asked, Body, Error, Json, State, ToSchema};
 use crate::admin::RefusalFilter;
 use crate::admin::access::Viewer;
 use crate::domain::{Explanation, KeyId, Reason, RefusedRequest};
@@ -15,8 +14,13 @@ use crate::proxy::explain::{Credential, ExplainError, Question, Sources, explain
 
 const NO_KEY: &str = "There is no such key with a secret";
 
+/// The longest method.
+const LONGEST_METHOD: usize = 32;
+/// The longest path, in characters: no head is longer.
+const LONGEST_PATH: usize = 32_768;
+
 /// Which request.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
@@ -27,6 +31,7 @@ pub(super) struct Which {
 /// Every check of a request that this instance refused lately.
 #[utoipa::path(
     get,
+    operation_id = "explainRefusal",
     path = "/admin/v1/explain",
     params(Which),
     responses(
@@ -73,6 +78,7 @@ pub(super) struct Wanted {
 /// What would become of a request, by what this instance knows; consumes nothing and sends nothing.
 #[utoipa::path(
     post,
+    operation_id = "explainRequest",
     path = "/admin/v1/explain",
     request_body = Wanted,
     security(("admin_token" = ["viewer"])),
@@ -96,8 +102,13 @@ pub(super) async fn of_wanted(
 
 fn question(wanted: Wanted) -> Answer<Question> {
     let Wanted { method, path, key_id, key, ip } = wanted;
-    let method = Method::from_bytes(method.as_bytes())
-        .map_err(|_| ApiError::bad_request("method is no method, like GET"))?;
+    let is_method = method.bytes().all(|byte| byte.is_ascii_uppercase());
+    let method = Method::from_bytes(method.as_bytes()).ok();
+    let method = method.filter(|it| is_method && it.as_str().len() <= LONGEST_METHOD);
+    let method = method.ok_or_else(|| ApiError::bad_request("method is no method, like GET"))?;
+    if path.chars().count() > LONGEST_PATH {
+        return Err(ApiError::bad_request(format!("path has at most {LONGEST_PATH} characters")));
+    }
     let credential = match (key_id, key) {
         (None, None) => Credential::None,
         (Some(id), None) => Credential::Key(KeyId::from_text(may_be_id(id)?)),

@@ -1,6 +1,6 @@
 //! `GET /admin/v1/keys/{id}/limits`: how a key's limits stand, by the very counters that decide.
 
-use super::*;
+use super::{AdminState, Answer, ApiError, Id, Json, Serialize, State, ToSchema};
 use crate::admin::access::Viewer;
 use crate::domain::{KeyId, LimitStanding};
 
@@ -8,6 +8,7 @@ use crate::domain::{KeyId, LimitStanding};
 /// for it lately. With `cluster.redis`, as far as this instance knows.
 #[utoipa::path(
     get,
+    operation_id = "showLimits",
     path = "/admin/v1/keys/{id}/limits",
     params(("id" = String, Path, description = "The key's id.")),
     responses(

@@ -1,11 +1,10 @@
 //! `GET /admin/v1/refusals`: the last requests that this instance refused, each explained.
 
 use serde::Deserialize;
-use utoipa::IntoParams;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use super::explain::Refused;
-use super::*;
+use super::{AdminState, Answer, ApiError, Asked, Json, List, State};
 use crate::admin::RefusalFilter;
 use crate::admin::access::Viewer;
 use crate::domain::{KeyId, Reason, RefusedRequest};
@@ -14,7 +13,7 @@ use crate::domain::{KeyId, Reason, RefusedRequest};
 const ROWS: u32 = 50;
 
 /// Which refusals are listed: all that every given field says.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
@@ -39,6 +38,7 @@ fn reasons() -> Object {
 /// are held is `admin.keep_refusals`; other instances hold their own.
 #[utoipa::path(
     get,
+    operation_id = "listRefusals",
     path = "/admin/v1/refusals",
     params(Which),
     responses(

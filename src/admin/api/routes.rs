@@ -1,6 +1,6 @@
 //! `GET /admin/v1/routes`: what passes where, and what it asks for.
 
-use super::*;
+use super::{AdminState, Json, List, Serialize, State, ToSchema};
 use crate::admin::access::Viewer;
 use crate::config;
 use crate::config::units::{format_duration, format_size};
@@ -12,6 +12,7 @@ use crate::proxy::route::{self, Requirement};
 /// specific path before the less specific one.
 #[utoipa::path(
     get,
+    operation_id = "listRoutes",
     path = "/admin/v1/routes",
     responses(
         (status = 200, body = List<Route>),
@@ -25,6 +26,7 @@ pub(super) async fn list(_: Viewer, State(state): State<AdminState>) -> Json<Lis
 
 /// A route.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub(super) struct Route {
     /// Literal segments, `{name}` for one, `/**` last for one or more.
     path: String,

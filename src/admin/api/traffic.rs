@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::*;
+use super::{AdminState, Json, List, Serialize, State, ToSchema};
 use crate::admin::access::Viewer;
 use crate::domain::TrafficSample;
 
 /// What this instance did in the last hour, a sample every five seconds, oldest first.
 #[utoipa::path(
     get,
+    operation_id = "listTraffic",
     path = "/admin/v1/traffic",
     responses(
         (status = 200, body = List<Sample>),

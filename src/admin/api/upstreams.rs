@@ -1,12 +1,13 @@
 //! `GET /admin/v1/upstreams`: how each target stands, as this instance has found it.
 
-use super::*;
+use super::{AdminState, Json, List, Serialize, State, ToSchema};
 use crate::admin::access::Viewer;
 use crate::proxy::plan::{TargetPlan, UpstreamPlan};
 
 /// Every target of every upstream, in the order of the configuration.
 #[utoipa::path(
     get,
+    operation_id = "listUpstreams",
     path = "/admin/v1/upstreams",
     responses(
         (status = 200, body = List<Target>),
@@ -23,6 +24,7 @@ pub(super) async fn list(_: Viewer, State(state): State<AdminState>) -> Json<Lis
 
 /// Where requests of an upstream go.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "as the metrics and the log name it")]
 pub(super) struct Target {
     /// The upstream's name.
     upstream: String,

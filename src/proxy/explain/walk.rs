@@ -225,9 +225,10 @@ impl Walk<'_, '_> {
     fn limits(&mut self, record: &KeyRecord, route: &Route) -> Result<(), Refusal> {
         let own = record.limits.iter().map(|limit| (*limit, false));
         let all: Vec<_> = own.chain(route.limits.iter().map(|limit| (*limit, true))).collect();
-        let nothing = match record.counted {
-            false => Some("test keys are not counted"),
-            true => all.is_empty().then_some("nothing is counted for this key"),
+        let nothing = if record.counted {
+            all.is_empty().then_some("nothing is counted for this key")
+        } else {
+            Some("test keys are not counted")
         };
         let limits = &self.case.limits;
         let told = |refused: Option<&Refusal>| Some(limits_in_words(&all, limits, refused));
@@ -402,8 +403,8 @@ fn scopes(rights: &Rights, route: &Route, refused: Option<&Refusal>) -> String {
 /// The limits, `true` for those of the route, and how they stand.
 fn limits_in_words(all: &[(Limit, bool)], known: &Limits, refused: Option<&Refusal>) -> String {
     let on = |of_route: bool| if of_route { " on this route" } else { "" };
-    let named = |(limit, of_route): &(Limit, bool)| format!("{limit}{}", on(*of_route));
-    let names = || all.iter().map(named).collect::<Vec<_>>().join(", ");
+    let one = |(limit, of_route): &(Limit, bool)| format!("{limit}{}", on(*of_route));
+    let names = || all.iter().map(one).collect::<Vec<_>>().join(", ");
     if let Some(Refusal::RateLimited { limit, retry_after, .. }) = refused {
         return format!(
             "{limit} is reached, the next request passes in {retry_after} s; {}",

@@ -103,20 +103,13 @@ async fn filter(
     if overdue && status.is_some_and(|status| status != KeyStatus::Active) {
         return Err(ApiError::bad_request("only active keys are overdue: leave out status"));
     }
-    let owner = match &wanted.owner {
-        Some(owner) => match owner_id(state, owner).await? {
-            None => return Ok(None),
-            found => found,
-        },
-        None => None,
-    };
     let length = |name: &str, text: &Option<String>| {
         text.as_deref().map(|text| duration(name, text)).transpose()
     };
     let ahead =
         |length: std::time::Duration| now.checked_add(length).unwrap_or(jiff::Timestamp::MAX);
-    Ok(Some(KeyFilter {
-        owner,
+    let mut filter = KeyFilter {
+        owner: None,
         status: status.or(overdue.then_some(KeyStatus::Active)).map(|status| (status, now)),
         secret_older_than: length("older_than", &wanted.older_than)?.map(|long| before(now, long)),
         unused_since: length("unused_for", &wanted.unused_for)?.map(|long| before(now, long)),
@@ -131,7 +124,14 @@ async fn filter(
         expiring: length("expiring_within", &wanted.expiring_within)?.map(|it| (now, ahead(it))),
         search: wanted.q.map(|q| search(&q, &policy.format)).transpose()?,
         scope: wanted.scope,
-    }))
+    };
+    if let Some(owner) = &wanted.owner {
+        filter.owner = owner_id(state, owner).await?;
+        if filter.owner.is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(filter))
 }
 
 async fn owner_id(state: &AdminState, id_or_name: &str) -> Answer<Option<OwnerId>> {

@@ -98,9 +98,8 @@ fn new_key(typed: Typed) -> NewKey {
         allowed_ips: given(typed.allowed_ips),
         expires_at: match typed.expires {
             End::At(at) => Some(Some(at)),
-            End::Never => Some(None),
             End::Kept if has_parent => None,
-            End::Kept => Some(None),
+            End::Kept | End::Never => Some(None),
         },
         monthly_budget: typed.monthly_budget,
         metadata: typed.metadata,
@@ -124,16 +123,13 @@ async fn filled(state: &AdminState, mut asked: Fields) -> Result<Fields, PageErr
             asked.0.push((name.to_owned(), value));
         }
     };
-    match parent {
-        Some(parent) => {
-            begin("environment", parent.key.key.environment.to_string());
-            begin("owner", parent.owner.name);
-            begin("expires", String::new());
-        }
-        None => {
-            begin("environment", "live".to_owned());
-            begin("expires", "90d".to_owned());
-        }
+    if let Some(parent) = parent {
+        begin("environment", parent.key.key.environment.to_string());
+        begin("owner", parent.owner.name);
+        begin("expires", String::new());
+    } else {
+        begin("environment", "live".to_owned());
+        begin("expires", "90d".to_owned());
     }
     Ok(asked)
 }
@@ -148,7 +144,7 @@ async fn form(
     let now = state.now();
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let scheme = if state.loaded().config.admin.tls.is_some() { "https" } else { "http" };
-    let same = Same::new(&fields, &format!("{scheme}://{host}"), now);
+    let same = Same::new(&fields, &format!("{scheme}://{host}"));
     let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let frame = Frame::new("Create a key", Section::Keys, caller);
     let once = once::name(now)?;

@@ -195,7 +195,7 @@ fn list<T: FromStr<Err: Display>>(
 }
 
 /// When the key is to end.
-pub(super) fn end(fields: &Fields, now: Timestamp, wrong: &mut Wrong) -> End {
+fn end(fields: &Fields, now: Timestamp, wrong: &mut Wrong) -> End {
     let chosen = fields.text("expires");
     if let Some((_, days)) = ENDS.into_iter().find(|(name, _)| *name == chosen) {
         let at = now.checked_add(SignedDuration::from_hours(24 * days));
@@ -206,14 +206,12 @@ pub(super) fn end(fields: &Fields, now: Timestamp, wrong: &mut Wrong) -> End {
         "date" => {
             let day = fields.text("expires_on").parse::<Date>().ok();
             let at = day.and_then(|day| Some(day.to_zoned(TimeZone::UTC).ok()?.timestamp()));
-            match at.filter(|at| *at > now) {
-                Some(at) => End::At(at),
-                None => {
-                    let why = "Choose a day to come; the key ends at 00:00 UTC of it.";
-                    wrong.insert("expires", why.to_owned());
-                    End::Kept
-                }
+            if let Some(at) = at.filter(|at| *at > now) {
+                return End::At(at);
             }
+            let why = "Choose a day to come; the key ends at 00:00 UTC of it.";
+            wrong.insert("expires", why.to_owned());
+            End::Kept
         }
         _ => End::Kept,
     }

@@ -25,16 +25,15 @@ impl KeyQuery {
     /// Reads the fields of the list's address.
     pub(super) async fn read(state: &AdminState, asked: &Fields) -> Result<Self, PageError> {
         let (now, loaded) = (state.now(), state.loaded());
-        let owner = match asked.given("owner") {
+        let named = asked.given("owner");
+        let owner = match named {
+            Some(named) => state.store.owner(named).await?.map(|owner| owner.id),
             None => None,
-            Some(named) => match state.store.owner(named).await? {
-                Some(owner) => Some(owner.id),
-                None => {
-                    let wrong = Some(format!("There is no owner “{named}”."));
-                    return Ok(Self { filter: None, wrong });
-                }
-            },
         };
+        if let (Some(named), None) = (named, &owner) {
+            let wrong = Some(format!("There is no owner “{named}”."));
+            return Ok(Self { filter: None, wrong });
+        }
         let is_overdue = asked.given("overdue").is_some();
         let is_expiring = asked.given("expiring").is_some();
         let is_stale = is_overdue || is_expiring || asked.given("unused").is_some();

@@ -39,20 +39,20 @@ pub(super) struct Row {
 
 /// A budget and what is spent of it.
 pub(super) struct Spent {
-    pub(super) spent: Millionths,
+    pub(super) amount: Millionths,
     pub(super) budget: Millionths,
     pub(super) percent: u64,
 }
 
 impl Spent {
     /// Of a month's budget.
-    pub(super) fn of(spent: Millionths, budget: Millionths) -> Self {
-        Self { spent, budget, percent: percent(spent.get(), budget.get()) }
+    pub(super) fn of(amount: Millionths, budget: Millionths) -> Self {
+        Self { amount, budget, percent: percent(amount.get(), budget.get()) }
     }
 
     /// In a sentence, for who cannot see a bar.
     pub(super) fn words(&self) -> String {
-        format!("{} of {} spent this month, {} %", self.spent, self.budget, self.percent)
+        format!("{} of {} spent this month, {} %", self.amount, self.budget, self.percent)
     }
 }
 

@@ -1,10 +1,8 @@
 //! What a form asks for, as a command and as a call of the admin API: to be copied, and to be learned
 //! from.
 
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::form::{self, End};
 use crate::admin::dashboard::Fields;
 
 /// A form in the words of a shell.
@@ -15,8 +13,8 @@ pub(super) struct Same {
 
 impl Same {
     /// Of a form as far as it is filled in; `admin` is this listener as the browser calls it.
-    pub(super) fn new(fields: &Fields, admin: &str, now: Timestamp) -> Self {
-        Self { command: command(fields), curl: curl(fields, admin, now) }
+    pub(super) fn new(fields: &Fields, admin: &str) -> Self {
+        Self { command: command(fields), curl: curl(fields, admin) }
     }
 }
 
@@ -24,18 +22,18 @@ fn command(fields: &Fields) -> String {
     let mut flags = vec![("--name", fields.text("name").to_owned())];
     let mut add = |flag, value: &str| flags.push((flag, value.to_owned()));
     for (field, flag) in [("owner", "--owner"), ("parent", "--parent")] {
-        fields.given(field).into_iter().for_each(|value| add(flag, value));
+        if let Some(value) = fields.given(field) {
+            add(flag, value);
+        }
     }
     scopes(fields).for_each(|scope| add("--scope", scope));
     fields.all("permission").for_each(|permission| add("--permission", permission));
-    if let Some(end) = match fields.text("expires") {
-        "date" => fields.given("expires_on"),
-        "" => None,
-        chosen => Some(chosen),
-    } {
+    if let Some(end) = expiry(fields) {
         add("--expires", end);
     }
-    fields.given("budget").into_iter().for_each(|budget| add("--budget", budget));
+    if let Some(budget) = fields.given("budget") {
+        add("--budget", budget);
+    }
     fields.words("limits").for_each(|limit| add("--limit", limit));
     fields.words("allowed_ips").for_each(|range| add("--allow-ip", range));
     notes(fields).for_each(|note| add("--meta", note));
@@ -50,8 +48,8 @@ fn command(fields: &Fields) -> String {
     lines.join(" \\\n  ")
 }
 
-fn curl(fields: &Fields, admin: &str, now: Timestamp) -> String {
-    let body = serde_json::to_string_pretty(&body(fields, now)).unwrap_or_default();
+fn curl(fields: &Fields, admin: &str) -> String {
+    let body = serde_json::to_string_pretty(&body(fields)).unwrap_or_default();
     format!(
         "curl {admin}/admin/v1/keys \\\n  -H \"Authorization: Bearer $KEYGATE_ADMIN_TOKEN\" \\\n  \
          -H 'Content-Type: application/json' \\\n  -d {}",
@@ -59,11 +57,13 @@ fn curl(fields: &Fields, admin: &str, now: Timestamp) -> String {
     )
 }
 
-fn body(fields: &Fields, now: Timestamp) -> Value {
+fn body(fields: &Fields) -> Value {
     let mut body = Map::from_iter([("name".to_owned(), json!(fields.text("name")))]);
     let mut add = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
     for (field, name) in [("owner", "owner"), ("parent", "parent_id")] {
-        fields.given(field).into_iter().for_each(|value| add(name, json!(value)));
+        if let Some(value) = fields.given(field) {
+            add(name, json!(value));
+        }
     }
     if fields.text("environment") == "test" {
         add("environment", json!("test"));
@@ -80,9 +80,8 @@ fn body(fields: &Fields, now: Timestamp) -> Value {
     if let Some(budget) = fields.given("budget") {
         add("monthly_budget", json!(budget));
     }
-    match form::end(fields, now, &mut form::Wrong::new()) {
-        End::At(at) => add("expires_at", json!(at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())),
-        End::Never | End::Kept => {}
+    if let Some(end) = expiry(fields) {
+        add("expires", json!(end));
     }
     let notes = notes(fields).filter_map(|note| note.split_once('='));
     let notes: Map<String, Value> = notes.map(|(n, v)| (n.to_owned(), json!(v))).collect();
@@ -93,6 +92,14 @@ fn body(fields: &Fields, now: Timestamp) -> Value {
         add("rotation_interval_days", json!(days));
     }
     Value::Object(body)
+}
+
+/// The end in words that the command and the API both take: `90d`, `never`, a day.
+fn expiry(fields: &Fields) -> Option<&str> {
+    match fields.text("expires") {
+        "date" => fields.given("expires_on"),
+        chosen => Some(chosen).filter(|chosen| !chosen.is_empty()),
+    }
 }
 
 fn scopes(fields: &Fields) -> impl Iterator<Item = &str> {
@@ -134,7 +141,7 @@ mod tests {
     }
 
     fn same() -> Same {
-        Same::new(&fields(), "http://h:1", "2026-11-29T12:00:00Z".parse().unwrap())
+        Same::new(&fields(), "http://h:1")
     }
 
     #[test]
@@ -168,7 +175,7 @@ mod tests {
                 "name": "Bob's key", "owner": "acme", "environment": "test", "scopes": ["*"],
                 "permissions": ["write"], "limits": ["60/min", "9/s"],
                 "allowed_ips": ["10.0.0.0/8"], "monthly_budget": "5.00",
-                "expires_at": "2027-02-27T12:00:00Z", "metadata": {"team": "core; rm -rf"},
+                "expires": "90d", "metadata": {"team": "core; rm -rf"},
                 "rotation_interval_days": 30
             })
         );

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::facts::{Facts, LimitRow, SecretRow, stopped};
@@ -91,7 +92,7 @@ pub(super) async fn find(state: &AdminState, id: &KeyId) -> Result<Loaded, PageE
     let found = state.store.load_key(id).await?;
     found.ok_or_else(|| {
         let message = "There is no such key. The list of keys has all there are.";
-        PageError::new(axum::http::StatusCode::NOT_FOUND, message)
+        PageError::new(StatusCode::NOT_FOUND, message)
     })
 }
 

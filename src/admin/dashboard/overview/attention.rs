@@ -1,6 +1,6 @@
 //! What needs attention: each with where it is dealt with.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::admin::AdminState;
 use crate::admin::dashboard::keys::query::{EXPIRING, UNUSED, before, later, overdue};
@@ -49,7 +49,7 @@ pub(super) struct Thing {
 pub(super) async fn attention(state: &AdminState) -> Attention {
     let now = state.now();
     let mut found =
-        Attention { entries: here(&state.live.ready(), &state.live.plan()), unknown: vec![] };
+        Attention { entries: here(state.live.ready(), &state.live.plan()), unknown: vec![] };
     let (instances, budgets, rotations, ends, unused, webhooks) = tokio::join!(
         instances(state),
         budgets(state, now),
@@ -81,8 +81,8 @@ impl Attention {
 }
 
 /// What this instance knows by itself.
-fn here(ready: &ReadyReport, plan: &Plan) -> Vec<Entry> {
-    let plain = |title: &str, advice: &str, address: &str| Entry {
+fn here(ready: ReadyReport, plan: &Plan) -> Vec<Entry> {
+    let entry = |title: &str, advice: &str, address: &str| Entry {
         tone: "bad",
         title: title.to_owned(),
         advice: advice.to_owned(),
@@ -94,15 +94,15 @@ fn here(ready: &ReadyReport, plan: &Plan) -> Vec<Entry> {
     if !ready.store_up {
         let advice = "Keys that are cached go on working for a while, others are answered with 503. \
                       Look after the database.";
-        entries.push(plain("The store is out of reach", advice, "/settings"));
+        entries.push(entry("The store is out of reach", advice, "/settings"));
     }
     if ready.redis_up == Some(false) {
         let advice = "Each instance counts limits by its own share until it is back.";
-        entries.push(plain("Redis is out of reach", advice, "/settings"));
+        entries.push(entry("Redis is out of reach", advice, "/settings"));
     }
     if ready.draining {
         let advice = "It takes no new connections and ends once what runs is done.";
-        entries.push(plain("This instance is ending", advice, "/settings#instances"));
+        entries.push(entry("This instance is ending", advice, "/settings#instances"));
     }
     entries.extend(plan.upstreams.iter().filter_map(upstream));
     entries

@@ -4,6 +4,7 @@ mod changes;
 mod document;
 mod keys;
 mod lists;
+mod measure;
 mod once;
 mod others;
 mod schemathesis;
