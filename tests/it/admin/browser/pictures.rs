@@ -48,7 +48,7 @@ fn for_docs(browser: &Browser, filled: &Filled, folder: &Path) {
     };
     browser.look(1_240, false);
     for (name, path, height) in [
-        ("overview", "/".to_owned(), 900.0),
+        ("overview", "/".to_owned(), 620.0),
         ("key", format!("/keys/{}", filled.key.id()), 900.0),
         ("audit", "/audit".to_owned(), 700.0),
     ] {
