@@ -11,9 +11,9 @@ use http::{HeaderMap, HeaderName};
 use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
+use super::seal::Seal;
 use crate::key::SecretText;
 use crate::key::hex;
-use super::seal::Seal;
 use crate::store::{Claim, Claimed, Store, StoreError};
 
 /// How long an answer is given again.

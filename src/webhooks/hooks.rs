@@ -7,11 +7,11 @@ use thiserror::Error;
 
 use super::guard::{Guard, GuardError, Network, SystemNetwork};
 use super::keys::Source;
+use crate::auth::seal::SealError;
 use crate::config::LoadedConfig;
 use crate::domain::{Clock, HookId, WebhookUrl, WebhookUrlError};
 use crate::key::SigningSecret;
 use crate::key::format::MintError;
-use crate::auth::seal::SealError;
 use crate::store::{Hook, Store, StoreError};
 
 /// Hooks that are read at once when all of them are gone through.
