@@ -13,7 +13,7 @@ fn names_owners_and_notes_are_text_on_every_page_about_keys() {
         TestGateway::with(TestStore::sqlite()).config(CONFIG).upstream("api", &api).start();
     gateway.installation().run(&["owner", "create", NAME]);
     let admin = admin(&gateway);
-    let make = |fields: &[(&str, &str)]| {
+    let send = |fields: &[(&str, &str)]| {
         let once = hidden(&admin.page("/keys/new"), "once");
         let fields: Vec<_> = fields.iter().copied().chain([("once", once.as_str())]).collect();
         admin.post("/keys/new", &fields)
@@ -27,19 +27,19 @@ fn names_owners_and_notes_are_text_on_every_page_about_keys() {
         ("budget", "0.50"),
         ("expires", "date"),
     ];
-    let soon = gateway_day();
+    let soon = a_day_soon();
     let fields: Vec<_> = common.into_iter().chain([("expires_on", soon.as_str())]).collect();
-    let made = make(&fields);
+    let made = send(&fields);
     let key = shown_secret(&made);
     let under = [("name", NAME), ("parent", key.id())];
-    shown_secret(&make(&under));
+    shown_secret(&send(&under));
     assert_eq!(gateway.curl("/agents").bearer(&key).send().status, 200);
     let path = format!("/keys/{}", key.id());
     until("its call is told of", || admin.page("/").contains("100 %"));
     let secret = gateway.run(&format!("key show {}", key.id()))["secrets"][0]["id"].clone();
     let secret = format!("{path}/secrets/{}/revoke", secret.as_str().unwrap());
     let script = "%3Cscript%3Ealert(1)%3C/script%3E";
-    let wrong = make(&[("name", NAME), ("owner", NOTE), ("limits", NAME), ("metadata", NAME)]);
+    let wrong = send(&[("name", NAME), ("owner", NOTE), ("limits", NAME), ("metadata", NAME)]);
     assert_eq!(wrong.status, 422);
     let mut pages = vec![made.text(), wrong.text()];
     for path in [
@@ -70,7 +70,7 @@ fn names_owners_and_notes_are_text_on_every_page_about_keys() {
 }
 
 /// A day within a week.
-fn gateway_day() -> String {
-    let day = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(3 * 24);
+fn a_day_soon() -> String {
+    let day = keygate::domain::Clock::system().now() + jiff::SignedDuration::from_hours(3 * 24);
     day.strftime("%Y-%m-%d").to_string()
 }
