@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::*;
+use super::{AdminState, Answer, Asked, Json, List, Paging, State, ToSchema, since};
 use crate::admin::access::Viewer;
 use crate::domain::AuditRow;
 use crate::store::AuditFilter;

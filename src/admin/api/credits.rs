@@ -1,10 +1,14 @@
 //! `/admin/v1/owners/{id}/credits`: what an owner has paid in advance.
+#![expect(clippy::option_option, reason = "left out, null and a value are three things")]
 
 use serde::Deserialize;
 
 use super::money::Amount;
 use super::owners::find;
-use super::*;
+use super::{
+    AdminState, Answer, ApiError, Body, Error, Id, IfMatch, IfNoneMatch, IntoResponse, Json,
+    Response, State, StatusCode, ToSchema, given, object, tagged,
+};
 use crate::admin::access::{Administrator, Viewer};
 use crate::store::{self, CreditPolicy};
 

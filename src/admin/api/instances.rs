@@ -1,6 +1,6 @@
 //! `GET /admin/v1/instances`: who runs, and how far each is behind.
 
-use super::*;
+use super::{AdminState, Answer, Asked, Json, List, Paging, State, ToSchema};
 use crate::admin::access::Viewer;
 use crate::domain::SeenInstance;
 

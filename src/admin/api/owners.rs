@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::*;
+use super::{
+    AdminState, Answer, Asked, Body, Caller, Error, Id, IfMatch, IfNoneMatch, IntoResponse, Json,
+    List, Paging, Reason, Receipt, Response, State, StatusCode, ToSchema, Waiting, cluster, search,
+    tagged,
+};
 use crate::admin::access::{Administrator, Viewer};
 use crate::domain;
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::*;
+use super::{AdminState, Answer, Asked, Id, Json, List, Paging, Reason, State, ToSchema, tokens};
 use crate::admin::access::{Administrator, Viewer};
 use crate::domain::{self, AdminSession, AdminToken, AdminTokenId, SessionId};
 

@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::*;
+use super::{
+    AdminState, Answer, ApiError, Asked, Body, Id, IntoResponse, Json, List, Paging, Reason,
+    Response, State, StatusCode, ToSchema, read,
+};
 use crate::admin::access::token::TokenError;
 use crate::admin::access::{Administrator, Viewer, token};
 use crate::auth::mint::Expiry;

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::*;
+use super::{
+    AdminState, Answer, ApiError, Asked, Id, Json, List, Paging, Reason, State, ToSchema, since,
+};
 use crate::admin::access::Viewer;
 use crate::domain::{KeyId, Millionths};
 use crate::store::{PageRequest, UsageBy, UsageFilter, UsageRow};

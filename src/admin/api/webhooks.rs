@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::*;
+use super::{AdminState, Answer, ApiError, Asked, Id, Json, List, Paging, Reason, State, ToSchema};
 use crate::admin::access::{Administrator, Viewer};
 use crate::domain::DeliveryId;
 use crate::store::deliveries::{self, Replay};

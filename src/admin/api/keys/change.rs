@@ -1,11 +1,15 @@
 //! Changing a key in place.
+#![expect(clippy::option_option, reason = "left out, null and a value are three things")]
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 use super::create::{end, texts};
-use super::*;
+use super::{
+    AdminState, Answer, Body, Error, Id, IfMatch, Key, Response, State, ToSchema, find_unchanged,
+    given, one, tagged,
+};
 use crate::admin::access::Administrator;
 use crate::admin::api::money::Amount;
 use crate::auth::mint::{Grants, KeyChange};

@@ -1,11 +1,15 @@
 //! Making a key, and one under another.
+#![expect(clippy::option_option, reason = "left out, null and a value are three things")]
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 use super::list::environment;
-use super::*;
+use super::{
+    AdminState, Answer, ApiError, Body, Caller, Id, KeyId, LoadedConfig, Response, State,
+    StatusCode, ToSchema, find, read, schema, with_secret,
+};
 use crate::admin::access::Administrator;
 use crate::admin::api::money::Amount;
 use crate::auth::mint::{Expiry, Grants, NewKey};

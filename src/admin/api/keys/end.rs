@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::*;
+use super::{
+    AdminState, Answer, ApiError, Asked, Error, Id, IfMatch, IntoResponse, Json, Key, KeyId,
+    KeyView, MaybeBody, Response, State, ToSchema, Waiting, cluster, find_unchanged, one, schema,
+    tagged,
+};
 use crate::admin::access::Administrator;
 use crate::domain::{KeyStatus, PublicId};
 

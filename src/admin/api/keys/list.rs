@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 
-use super::*;
+use super::{
+    AdminState, Answer, ApiError, Asked, Id, IntoResponse, Json, Key, KeyId, KeyView, List,
+    LoadedConfig, Paging, Response, State, Viewer, before, duration, find, schema, search,
+};
 use crate::domain::{Environment, KeyStatus, OwnerId};
 use crate::store::{KeyFilter, Overdue};
 
@@ -116,7 +119,7 @@ async fn filter(
         parent: wanted.parent.map(KeyId::from_text),
         ancestor: None,
         environment: wanted.environment.as_deref().map(environment).transpose()?,
-        overdue: overdue.then(|| Overdue {
+        overdue: overdue.then_some(Overdue {
             now,
             grace: policy.rotation_grace,
             rotate_after: policy.rotate_after,

@@ -9,7 +9,11 @@ mod schema;
 
 use serde::Serialize;
 
-use super::*;
+use super::{
+    AdminState, Answer, ApiError, Asked, Body, Error, Id, IfMatch, IfNoneMatch, IntoResponse, Json,
+    List, MaybeBody, Paging, Reason, Response, State, StatusCode, ToSchema, Waiting, before,
+    cluster, duration, given, read, search, tagged,
+};
 use crate::admin::access::{Caller, Viewer};
 use crate::auth::view::KeyView;
 use crate::config::LoadedConfig;

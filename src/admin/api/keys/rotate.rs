@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 
-use super::*;
+use super::{
+    AdminState, Answer, Error, Id, IfMatch, MaybeBody, Response, State, StatusCode, ToSchema,
+    duration, find_unchanged, schema, with_secret,
+};
 use crate::admin::access::Administrator;
 
 /// How a key is rotated.

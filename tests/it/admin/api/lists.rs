@@ -6,7 +6,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::Scene;
-use crate::support::{Kind, until};
+use crate::support::{Kind, MintedKey, until};
 
 #[rstest]
 fn pages_have_every_row_exactly_once(#[values(Kind::Sqlite, Kind::Postgres)] kind: Kind) {
@@ -106,7 +106,7 @@ fn usage_is_added_up_and_paged_by_its_groups() {
     });
     let by_key = scene.pages("usage?by=key", 1);
     let groups: BTreeSet<&str> = by_key.iter().map(|row| row["group"].as_str().unwrap()).collect();
-    assert_eq!(groups, keys.iter().map(|key| key.id()).collect());
+    assert_eq!(groups, keys.iter().map(MintedKey::id).collect());
     let total: u64 = requests(&by_key);
     for by in ["hour", "day", "owner", "route", "status"] {
         let rows = scene.pages(&format!("usage?by={by}"), 1);
