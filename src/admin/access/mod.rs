@@ -1,7 +1,7 @@
 //! Who may come in by the admin plane, and what they may do there.
 //!
-//! The one rule: an endpoint that shows something takes a [`Viewer`], one that changes something
-//! takes an [`Administrator`], and neither can be had without a token that is good now. Every request
+//! The one rule: an endpoint that shows something takes a `Viewer`, one that changes something
+//! takes an `Administrator`, and neither can be had without a token that is good now. Every request
 //! asks the store, so that a token that is revoked is dead with the next one. Where the store is out of
 //! reach nobody comes in, and nobody is told that their token is wrong.
 

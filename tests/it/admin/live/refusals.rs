@@ -17,7 +17,7 @@ fn a_secret_in_path_query_method_or_request_id_is_masked() {
     let scene = Scene::of(&origin, "");
     let key = scene.gateway.key("--name a");
     let secret = key.secret();
-    let encoded: String = secret.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let encoded = secret.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02x}"));
     for (path, shown) in [
         (format!("/a/{secret}"), format!("/a/{}***", &secret[..16])),
         (format!("/a?key={secret}&b=1"), format!("/a?key={}***&b=1", &secret[..16])),
