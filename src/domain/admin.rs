@@ -9,6 +9,14 @@ use serde::Serialize;
 
 use super::id::{AdminTokenId, PublicId, SessionId};
 
+/// Where browsers keep a session of the dashboard that they have over TLS: set over TLS, by this host
+/// alone, for all its paths (RFC 6265bis, section 4.1.3.2).
+pub const SECURE_SESSION_COOKIE: &str = "__Host-keygate_session";
+/// Where they keep one that they have in clear.
+pub const PLAIN_SESSION_COOKIE: &str = "keygate_session";
+/// Both.
+pub const SESSION_COOKIES: [&str; 2] = [SECURE_SESSION_COOKIE, PLAIN_SESSION_COOKIE];
+
 /// What a token may do on the admin plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue};
 use super::authorize::Holder;
 use super::client_address::Sender;
 use super::connection::Connection;
+use super::cookies;
 use super::credential;
 use super::plan::{IdentityNames, Plan};
 use super::route::Route;
@@ -149,6 +150,7 @@ pub fn to_upstream(headers: &mut HeaderMap, outbound: &Outbound<'_>) -> Box<[Hea
     let takes_trailers = trailers::are_welcome(headers);
     remove_hop_by_hop(headers);
     remove_credentials(headers, outbound);
+    cookies::remove_sessions(headers);
     let traced =
         outbound.sender.believed && headers.get(TRACEPARENT) == Some(&outbound.trace.traceparent);
     let state = traced.then(|| headers.remove(TRACESTATE)).flatten();

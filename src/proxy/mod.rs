@@ -12,6 +12,7 @@ pub mod calls;
 pub mod chunks;
 pub mod client_address;
 pub mod connection;
+mod cookies;
 pub mod cors;
 pub mod credential;
 pub mod edge;

@@ -22,16 +22,12 @@ use super::{Caller, Peer, next};
 use crate::admin::AdminState;
 use crate::admin::dashboard::PageError;
 use crate::admin::error::ApiError;
+use crate::domain::admin::{PLAIN_SESSION_COOKIE, SECURE_SESSION_COOKIE};
 use crate::domain::{Act, AdminSession, AdminToken, Reason, SessionId};
 use crate::key::hex;
 
 /// How long a session lasts.
 pub(in crate::admin) const LASTS: SignedDuration = SignedDuration::from_hours(12);
-/// Where browsers keep it where they come over TLS: set over TLS, by this host alone, for all its paths
-/// (RFC 6265bis, section 4.1.3.2).
-const SECURE_NAME: &str = "__Host-keygate_session";
-/// Where they keep it else.
-const PLAIN_NAME: &str = "keygate_session";
 /// Random bytes of a session.
 const BYTES: usize = 32;
 /// What is kept of a browser's name, in characters.
@@ -163,7 +159,7 @@ fn cookie(state: &AdminState, value: &str, lasts: Duration) -> HeaderValue {
 }
 
 fn name(state: &AdminState) -> &'static str {
-    if state.is_https() { SECURE_NAME } else { PLAIN_NAME }
+    if state.is_https() { SECURE_SESSION_COOKIE } else { PLAIN_SESSION_COOKIE }
 }
 
 /// Removes what has ended, from time to time, for ever.

@@ -82,7 +82,7 @@ impl<'g> Browserless<'g> {
         let answer = session.post("/login", &[("token", token.text())]);
         assert_eq!(answer.status, 303, "{}", answer.text());
         let cookie = answer.header("set-cookie").expect("a session has a cookie");
-        session.cookie = cookie.split(';').next().unwrap_or_default().to_owned();
+        cookie.split(';').next().unwrap_or_default().clone_into(&mut session.cookie);
         session
     }
 
