@@ -19,9 +19,10 @@ mod tests;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::middleware::map_response;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::domain::Reason;
@@ -41,10 +42,19 @@ pub fn router(state: AdminState) -> Router {
         .route("/metrics", get(exposition))
         .merge(api::router(&state))
         .merge(dashboard::router(&state))
-        .fallback(async || ApiError::from(Reason::RouteNotFound))
+        .fallback(not_there)
         .method_not_allowed_fallback(async || ApiError::from(Reason::MethodNotAllowed))
         .layer(map_response(headers::protect))
         .with_state(state)
+}
+
+/// For people a page, for programs an error.
+async fn not_there(headers: HeaderMap) -> Response {
+    let wants_page = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    if wants_page.is_some_and(|accept| accept.contains("text/html")) {
+        return dashboard::not_there();
+    }
+    ApiError::from(Reason::RouteNotFound).into_response()
 }
 
 async fn exposition(State(state): State<AdminState>) -> impl IntoResponse {

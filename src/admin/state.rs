@@ -4,15 +4,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::json;
 
 use super::access::{Caller, Door, Knock};
 use super::error::ApiError;
-use super::live::Live;
+use super::live::{Live, NotReloaded};
 use crate::auth::mint::{Asker, Mint};
 use crate::auth::view::KeyView;
 use crate::config::LoadedConfig;
 use crate::domain::{Act, Clock, KeyId, KeyWithSecrets, Month};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
 /// What the endpoints answer from.
@@ -61,6 +62,21 @@ impl AdminState {
     pub(super) fn act(&self, caller: &Caller) -> Act {
         let Asker { actor, address } = caller.asker();
         Act { actor, address, at: self.now() }
+    }
+
+    /// Reads the configuration again and puts it in force, which is noted in the audit log; its hash.
+    pub(super) async fn reload(
+        &self,
+        caller: &Caller,
+    ) -> Result<Result<String, NotReloaded>, StoreError> {
+        if let Err(refused) = self.live.reload().await {
+            return Ok(Err(refused));
+        }
+        let hash = self.loaded().hash();
+        let (act, instance) = (self.act(caller), self.live.instance());
+        let after = json!({ "hash": hash });
+        self.store.note(&act, "config.reload", instance.as_str(), after).await?;
+        Ok(Ok(hash))
     }
 
     /// Keys as programs are shown them, in their order, with what they have spent this month.

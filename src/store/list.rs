@@ -144,6 +144,12 @@ where
 {
     let ms = |length: Duration| i64::try_from(length.as_millis()).unwrap_or(i64::MAX / 4);
     let now = overdue.now.as_millisecond();
+    // What has no schedule is mostly told apart by the short row alone; few keys have one.
+    query.push(" AND (f.current_at IS NULL OR f.current_at <= ");
+    query.push_bind(now.saturating_sub(ms(overdue.rotate_after)));
+    query.push(
+        " OR f.key_id IN (SELECT i.id FROM keys i WHERE i.rotation_interval_days IS NOT NULL))",
+    );
     query.push(" AND (SELECT CASE WHEN k.rotation_interval_days IS NULL THEN n.made_at + ");
     query.push_bind(ms(overdue.rotate_after));
     query.push(" WHEN n.made_at + k.rotation_interval_days * 86400000 < ");

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{AdminState, Answer, ApiError, Body, Error, Json, Serialize, State, ToSchema};
 use crate::admin::NotReloaded;
@@ -112,10 +112,7 @@ pub(super) async fn reload(
     Administrator(caller): Administrator,
     State(state): State<AdminState>,
 ) -> Answer<Json<Reloaded>> {
-    state.live.reload().await?;
-    let hash = state.loaded().hash();
-    let (act, instance) = (state.act(&caller), state.live.instance());
-    state.store.note(&act, "config.reload", instance.as_str(), json!({ "hash": hash })).await?;
+    let hash = state.reload(&caller).await??;
     Ok(Json(Reloaded { reloaded: true, hash }))
 }
 

@@ -134,6 +134,11 @@ impl<E: Into<ApiError>> From<E> for PageError {
     }
 }
 
+/// What is shown where no page is.
+pub(in crate::admin) fn not_there() -> Response {
+    PageError::new(StatusCode::NOT_FOUND, "There is no page at this address.").into_response()
+}
+
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage<'a> {

@@ -32,7 +32,7 @@ use super::AdminState;
 
 pub(super) use editor::Editor;
 pub(super) use fields::Fields;
-pub(super) use frame::{Frame, PageError, Section, page};
+pub(super) use frame::{Frame, PageError, Section, not_there, page};
 
 /// Every page. What stands before the guard is for who is signed in, and its forms for admins alone.
 pub(super) fn router(state: &AdminState) -> Router<AdminState> {

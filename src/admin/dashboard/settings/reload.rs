@@ -13,10 +13,10 @@ pub(super) async fn reload(
     State(state): State<AdminState>,
     Editor(caller): Editor,
 ) -> Result<Response, PageError> {
-    let reloaded = state.live.reload().await;
+    let reloaded = state.reload(&caller).await?;
     let mut shown = settings(&state, &caller).await?;
     let problems = match reloaded {
-        Ok(()) => {
+        Ok(_) => {
             shown.done = Some("The configuration was read again and is in force here.".to_owned());
             return Ok(page(&shown));
         }
