@@ -86,6 +86,11 @@ impl<'g> Browserless<'g> {
         session
     }
 
+    /// Its cookie, as the browser sends it.
+    pub(crate) fn cookie(&self) -> &str {
+        &self.cookie
+    }
+
     /// Asks for a page.
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.call(path).send()

@@ -1,12 +1,11 @@
 //! What lists cost with a hundred thousand keys: run by hand, for `docs/performance.md`.
 
-use std::fmt::Write as _;
-
 use rstest::rstest;
 use tokio::time::Instant;
 
 use super::Scene;
-use crate::support::{Kind, Wire};
+use crate::support::admin::Browserless;
+use crate::support::{Answer, Kind, Wire};
 
 const KEYS: u32 = 100_000;
 /// Each list is asked for so often.
@@ -36,6 +35,10 @@ const LISTS: &[(&str, usize)] = &[
     ("expiring_within=7d", 0),
     ("status=active&environment=test&unused_for=1d&q=nosuchthing", 0),
 ];
+
+/// The same of the dashboard's page.
+const PAGES: &[(&str, usize)] =
+    &[("", 50), ("q=key%20100077777", 1), ("q=nosuchthing", 0), ("owner=Owner%20777", 50)];
 
 /// A hundred thousand keys of a thousand owners, made by hand.
 fn fill(scene: &Scene) {
@@ -76,17 +79,20 @@ fn now_ms_by_the_clock() -> i64 {
 }
 
 /// Asks on one connection, for the time between request and answer alone.
-fn asked(scene: &Scene, wire: &mut Wire, query: &str) -> (f64, usize) {
-    let request = format!(
-        "GET /admin/v1/keys?{query} HTTP/1.1\r\nHost: admin\r\nAuthorization: Bearer {}\r\n\r\n",
-        scene.admin.text()
-    );
+fn asked(wire: &mut Wire, target: &str, field: &str) -> (f64, Answer) {
     let begun = Instant::now();
-    wire.send(request);
+    wire.send(format!("GET {target} HTTP/1.1\r\nHost: admin\r\n{field}\r\n\r\n"));
     let answer = wire.answer();
     let ms = begun.elapsed().as_secs_f64() * 1_000.0;
-    assert_eq!(answer.status, 200, "{query}: {}", answer.text());
-    (ms, answer.json()["data"].as_array().expect("a list").len())
+    assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+    (ms, answer)
+}
+
+/// A row of the table: what it is of, its number of rows, the middle one and the longest.
+fn row(shown: &str, rows: usize, mut taken: Vec<f64>) -> String {
+    taken.sort_by(f64::total_cmp);
+    let (middle, longest) = (taken[ROUNDS / 2], taken[ROUNDS - 1]);
+    format!("| {shown} | {rows} | {middle:.1} | {longest:.1} |\n")
 }
 
 #[rstest]
@@ -95,19 +101,25 @@ fn lists_of_a_hundred_thousand_keys(#[values(Kind::Sqlite, Kind::Postgres)] kind
     let Some(scene) = Scene::of(kind) else { return };
     fill(&scene);
     let mut wire = Wire::connect(scene.gateway.admin_address());
+    let token = format!("Authorization: Bearer {}", scene.admin.text());
+    let cookie =
+        format!("Cookie: {}", Browserless::signed_in(&scene.gateway, &scene.admin).cookie());
     let mut table =
         format!("| {kind:?} | rows | p50 ms | max ms |\n| --- | ---: | ---: | ---: |\n");
     for (query, rows) in LISTS {
         let mut taken = Vec::new();
         for _ in 0..ROUNDS {
-            let (ms, found) = asked(&scene, &mut wire, query);
+            let (ms, answer) = asked(&mut wire, &format!("/admin/v1/keys?{query}"), &token);
+            let found = answer.json()["data"].as_array().expect("a list").len();
             assert_eq!(found, *rows, "{query}");
             taken.push(ms);
         }
-        taken.sort_by(f64::total_cmp);
-        let (middle, longest) = (taken[ROUNDS / 2], taken[ROUNDS - 1]);
-        let shown = if query.is_empty() { "the first page" } else { query };
-        writeln!(table, "| {shown} | {rows} | {middle:.1} | {longest:.1} |").unwrap();
+        table += &row(if query.is_empty() { "the first page" } else { query }, *rows, taken);
+    }
+    for (query, rows) in PAGES {
+        let target = format!("/keys?{query}");
+        let taken = (0..ROUNDS).map(|_| asked(&mut wire, &target, &cookie).0).collect();
+        table += &row(&format!("the dashboard's `{target}`"), *rows, taken);
     }
     println!("{table}");
 }
