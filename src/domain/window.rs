@@ -3,7 +3,6 @@
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -97,7 +96,7 @@ pub struct LimitStanding {
     /// The limit.
     pub limit: Limit,
     /// The route whose own limit it is; `None`: it holds for all that the key does.
-    pub route: Option<Arc<str>>,
+    pub route: Option<String>,
     /// How many more requests would pass now.
     pub remaining: u32,
     /// When the window is whole again.

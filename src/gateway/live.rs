@@ -110,11 +110,11 @@ impl Live for Control {
 }
 
 /// A standing as it is shown: the time of the window's end by the wall clock.
-fn shown(standing: &Standing, route: Option<&Arc<str>>, now: Moment) -> LimitStanding {
+fn shown(standing: &Standing, route: Option<&str>, now: Moment) -> LimitStanding {
     let reset_ms = now.wall_ms.saturating_add_unsigned(standing.reset_in_ms);
     LimitStanding {
         limit: standing.limit,
-        route: route.map(Arc::clone),
+        route: route.map(str::to_owned),
         remaining: standing.remaining,
         reset_at: Timestamp::from_millisecond(reset_ms).unwrap_or(Timestamp::MAX),
     }

@@ -117,7 +117,7 @@ impl LimitRow {
         let used = most.saturating_sub(standing.remaining);
         Self {
             limit: standing.limit.to_string(),
-            route: standing.route.as_ref().map(ToString::to_string),
+            route: standing.route.clone(),
             remaining: standing.remaining,
             most,
             used_percent: u64::from(used) * 100 / u64::from(most),
