@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::json;
+use tokio::task::spawn_blocking;
 
-use super::access::{Caller, Door, Knock};
+use super::access::{Caller, Door, Knock, token};
 use super::error::ApiError;
 use super::live::{Live, NotReloaded};
-use crate::auth::mint::{Asker, Mint};
+use crate::auth::mint::{Asker, Mint, MintError};
 use crate::auth::view::KeyView;
 use crate::config::LoadedConfig;
-use crate::domain::{Act, Clock, KeyId, KeyWithSecrets, Month};
+use crate::domain::{Act, AdminToken, Clock, KeyId, KeyWithSecrets, Month, Role};
+use crate::key::format::Minted;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
@@ -56,6 +58,18 @@ impl AdminState {
     /// What makes and changes keys, in the name of who asked, under that configuration.
     pub(super) fn mint<'a>(&'a self, loaded: &'a LoadedConfig, asker: &'a Asker) -> Mint<'a> {
         Mint { store: &*self.store, config: &loaded.config, clock: &self.clock, asker }
+    }
+
+    /// Makes an admin token, on a thread that may take its time; it is the caller's to keep it.
+    pub(super) async fn mint_token(
+        &self,
+        name: String,
+        role: Role,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(AdminToken, Minted), MintError> {
+        let (loaded, now) = (self.loaded(), self.now());
+        let minting = move || token::mint(&name, role, expires_at, &loaded.config.keys, now);
+        spawn_blocking(minting).await.expect("minting neither panics nor is cancelled")
     }
 
     /// A change by who asked, now.

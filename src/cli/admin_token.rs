@@ -2,7 +2,6 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Globals;
@@ -12,8 +11,8 @@ use super::output::{List, Output, say, table, time, time_or};
 use super::owner::{Paging, more};
 use super::session::Session;
 use super::typed::Expiry;
-use crate::admin::access::token::{self, TokenError};
-use crate::domain::{self, AdminTokenId, Role};
+use crate::admin::access::token::{self, TokenView};
+use crate::domain::{AdminTokenId, Role};
 
 /// `admin-token`.
 #[derive(Debug, Subcommand)]
@@ -50,23 +49,11 @@ pub(crate) struct Named {
     id: String,
 }
 
-/// A token as programs are shown it.
-#[derive(Serialize)]
-struct View<'a> {
-    id: &'a AdminTokenId,
-    name: &'a str,
-    role: Role,
-    status: domain::TokenStatus,
-    hint: &'a str,
-    created_at: Timestamp,
-    expires_at: Option<Timestamp>,
-    last_used_at: Option<Timestamp>,
-}
-
+/// A token with its text, the one time that it is shown.
 #[derive(Serialize)]
 struct WithToken<'a> {
     #[serde(flatten)]
-    view: View<'a>,
+    view: TokenView,
     token: &'a str,
 }
 
@@ -88,18 +75,14 @@ async fn create(session: &Session, new: Create, output: Output) -> Result {
         return Err(Failure::mistaken(format!("the expiry {end} is in the past"))
             .with_hint("to end a token: `keygate admin-token revoke`"));
     }
-    let strength = session.config().keys.argon2;
-    let minted = token::mint(&new.name, new.role, expires_at, strength, now);
-    let (token, minted) = minted.map_err(|error| match error {
-        TokenError::Name => Failure::mistaken(error.to_string()),
-        TokenError::Random(_) | TokenError::Hash(_) => Failure::failed(error.to_string()),
-    })?;
+    let keys = &session.config().keys;
+    let (token, minted) = token::mint(&new.name, new.role, expires_at, keys, now)?;
     session.store.create_token(&session.act(), &token).await?;
     if !output.json && !new.quiet {
         say(&format!("Created {} token `{}` ({}).", token.role, token.name, token.id))?;
         say("This is the token. It is shown only now:")?;
     }
-    let shown = WithToken { view: view(&token, now), token: minted.text.expose() };
+    let shown = WithToken { view: TokenView::new(token, now), token: minted.text.expose() };
     output.show(&shown, || shown.token.to_owned())
 }
 
@@ -111,7 +94,7 @@ async fn list(session: &Session, paging: Paging, output: Output) -> Result {
         tokens.append(&mut page.rows);
     }
     let now = session.now();
-    let data = tokens.iter().map(|token| view(token, now)).collect();
+    let data = tokens.into_iter().map(|token| TokenView::new(token, now)).collect();
     let list = List { data, next_cursor: page.next_cursor };
     output.show(&list, || rows(&list.data))?;
     more(output, list.next_cursor.as_deref())
@@ -122,7 +105,8 @@ async fn revoke(session: &Session, named: &Named, output: Output) -> Result {
     let is_new = session.store.revoke_token(&session.act(), &id).await?;
     let token = session.store.token(&id).await?.ok_or_else(|| missing(&id))?;
     let done = if is_new { "Revoked token" } else { "It was revoked before: token" };
-    output.show(&view(&token, session.now()), || format!("{done} `{}` ({id})", token.name))
+    let shown = TokenView::new(token, session.now());
+    output.show(&shown, || format!("{done} `{}` ({id})", shown.name))
 }
 
 impl Named {
@@ -154,27 +138,14 @@ fn missing(id: &AdminTokenId) -> Failure {
         .with_hint("`keygate admin-token list` shows all tokens")
 }
 
-fn view(token: &domain::AdminToken, now: Timestamp) -> View<'_> {
-    View {
-        id: &token.id,
-        name: &token.name,
-        role: token.role,
-        status: token.status(now),
-        hint: &token.hint,
-        created_at: token.created_at,
-        expires_at: token.expires_at,
-        last_used_at: token.last_used_at,
-    }
-}
-
-fn rows(tokens: &[View<'_>]) -> String {
-    let row = |token: &View<'_>| {
+fn rows(tokens: &[TokenView]) -> String {
+    let row = |token: &TokenView| {
         vec![
             token.id.to_string(),
-            token.name.to_owned(),
+            token.name.clone(),
             token.role.to_string(),
             token.status.name().to_owned(),
-            token.hint.to_owned(),
+            token.hint.clone(),
             time(token.created_at),
             time_or(token.expires_at, "never"),
             time_or(token.last_used_at, "never"),

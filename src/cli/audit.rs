@@ -10,8 +10,8 @@ use super::failure::{Failure, Result};
 use super::output::{self, List, Output, table, time};
 use super::owner::{Paging, more};
 use super::session::Session;
-use super::typed::before;
 use crate::config::units;
+use crate::domain::rotation::earlier;
 use crate::domain::{AuditRow, ChainBreak, ChainFault, ChainHead, ChainVerdict};
 use crate::store::AuditFilter;
 
@@ -84,7 +84,7 @@ pub(crate) async fn run(audit: Audit, globals: &Globals) -> Result {
 
 /// Lists changes, newest first.
 async fn list(session: &Session, audit: Listed, output: Output) -> Result {
-    let since = audit.since.map(|length| before(session.now(), length));
+    let since = audit.since.map(|length| earlier(session.now(), length));
     let filter =
         AuditFilter { since, actor: audit.actor, target: audit.key, ..AuditFilter::default() };
     let paging = audit.paging;

@@ -47,20 +47,9 @@ impl Waiting {
 
 /// What was done, and who has confirmed it, in a sentence.
 pub(crate) fn confirmed(done: &str, receipt: Option<&Receipt>) -> String {
-    let Some(Receipt { instances, confirmed, slowest_ms, .. }) = receipt else {
-        return format!("{done}.");
-    };
-    let after = slowest_ms.unwrap_or(0);
-    match (*instances, *confirmed) {
-        (0, _) => format!("{done}; no instance is running."),
-        (1, 1) => format!("{done}; the one running instance has confirmed it, after {after} ms."),
-        (all, some) if all == some => format!(
-            "{done}; all {all} running instances have confirmed it, the slowest after {after} ms."
-        ),
-        (all, some) => format!(
-            "{done}; {some} of {all} running instances have confirmed it within {} s.",
-            AT_MOST.as_secs()
-        ),
+    match receipt {
+        None => format!("{done}."),
+        Some(receipt) => format!("{done}; {}.", receipt.in_words()),
     }
 }
 

@@ -33,10 +33,9 @@ const READ_AT_MOST: usize = 4 * 1024 * 1024;
 /// Whoever has the store may mint tokens, so this mints one for itself: it looks and changes nothing,
 /// lasts for a minute at most, and is revoked when it was used.
 pub(crate) async fn ask(session: &Session, path: &str) -> Result<(u16, Value)> {
-    let (now, strength) = (session.now(), session.config().keys.argon2);
+    let (now, keys) = (session.now(), &session.config().keys);
     let end = Some(now + 1.minute());
-    let minted = token::mint("a command's question", Role::Viewer, end, strength, now);
-    let (token, minted) = minted.map_err(|error| Failure::failed(error.to_string()))?;
+    let (token, minted) = token::mint("a command's question", Role::Viewer, end, keys, now)?;
     let address = reachable(session.config().admin.listen);
     // Found out before a token is made: nothing is left behind where nobody runs.
     let stream = timeout(PATIENCE, TcpStream::connect(address)).await;

@@ -1,10 +1,8 @@
 //! What is typed behind flags, read into domain types.
 
 use std::str::FromStr;
-use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use jiff::Timestamp;
 
 pub(crate) use crate::auth::mint::Expiry;
 use crate::config::units;
@@ -67,11 +65,6 @@ pub(crate) fn status() -> impl TypedValueParser<Value = KeyStatus> {
         let status = KeyStatus::ALL.into_iter().find(|status| status.name() == name);
         status.expect("the parser lets only these names through")
     })
-}
-
-/// The time so long before now; the earliest there is where that is before all time.
-pub(crate) fn before(now: Timestamp, length: Duration) -> Timestamp {
-    now.checked_sub(length).unwrap_or(Timestamp::MIN)
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use super::Globals;
 use super::failure::Result;
 use super::output::{List, table};
 use super::session::Session;
-use super::typed::before;
 use crate::config::units;
+use crate::domain::rotation::earlier;
 use crate::domain::{KeyId, Millionths};
 use crate::store::{UsageBy, UsageFilter, UsageRow};
 
@@ -47,7 +47,7 @@ pub(crate) async fn run(usage: Usage, globals: &Globals) -> Result {
         Some(owner) => Some(session.mint().owner(&owner).await?.id),
         None => None,
     };
-    let since = usage.since.map(|length| before(session.now(), length));
+    let since = usage.since.map(|length| earlier(session.now(), length));
     let filter = UsageFilter { key: usage.key.map(KeyId::from_text), owner, since };
     let rows = session.store.usage(&filter, usage.by).await?;
     let row = |UsageRow { group, requests, cost }| Row { group, requests, cost };

@@ -38,6 +38,24 @@ pub struct Receipt {
     pub late: Vec<SeenInstance>,
 }
 
+impl Receipt {
+    /// How many have confirmed it, and how long the slowest took: a clause to stand in a sentence.
+    pub fn in_words(&self) -> String {
+        let after = self.slowest_ms.unwrap_or(0);
+        match (self.instances, self.confirmed) {
+            (0, _) => "no instance is running".to_owned(),
+            (1, 1) => format!("the one running instance has confirmed it, after {after} ms"),
+            (all, some) if all == some => format!(
+                "all {all} running instances have confirmed it, the slowest after {after} ms"
+            ),
+            (all, some) => format!(
+                "{some} of {all} running instances have confirmed it within {} s",
+                AT_MOST.as_secs()
+            ),
+        }
+    }
+}
+
 /// Waits until every running instance has confirmed what was committed at `committed`, or `at_most`
 /// has passed since. An instance that falls silent meanwhile is not waited for any longer.
 /// `stale_if_down` is how long one that is cut off from the store goes by what it knew.

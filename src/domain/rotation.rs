@@ -54,6 +54,11 @@ impl KeyWithSecrets {
     }
 }
 
+/// The time so much earlier; the first there is where that is before all time.
+pub fn earlier(at: Timestamp, length: Duration) -> Timestamp {
+    at.checked_sub(length).unwrap_or(Timestamp::MIN)
+}
+
 /// The time so much later; the last there is where that is after all time.
 pub fn later(at: Timestamp, length: Duration) -> Timestamp {
     at.checked_add(length).unwrap_or(Timestamp::MAX)

@@ -72,6 +72,20 @@ pub enum Requirement {
     Any(ScopeSet, Arc<str>),
 }
 
+impl Requirement {
+    /// What it asks for, in words.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Public => "no key".to_owned(),
+            Self::All(_, each) if each.is_empty() => "any key".to_owned(),
+            Self::All(_, each) => {
+                each.iter().map(|(_, name)| &**name).collect::<Vec<_>>().join(" and ")
+            }
+            Self::Any(_, names) => names.replace(' ', " or "),
+        }
+    }
+}
+
 /// All routes, found by path and method.
 pub struct Router {
     matcher: Matcher,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Terms;
-use crate::domain::rotation::later;
+use crate::domain::rotation::{earlier, later};
 use crate::domain::{Event, EventKind, Key, KeyStatus, RotationDue};
 use crate::store::Loaded;
 use crate::store::schedule::{Look, Telling};
@@ -102,10 +102,6 @@ fn event(kind: EventKind, key: &Key, more: Value, now: Timestamp) -> Event {
         data.extend(more);
     }
     Event::of_key(kind, &key.id, &key.owner_id, data, now)
-}
-
-fn earlier(at: Timestamp, length: Duration) -> Timestamp {
-    at.checked_sub(length).unwrap_or(Timestamp::MIN)
 }
 
 #[cfg(test)]

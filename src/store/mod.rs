@@ -33,7 +33,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use thiserror::Error;
 
-use crate::config::StoreLocation;
+use crate::config::{Keys, StoreLocation};
 use crate::domain::{
     Act, AddressRange, Environment, Instance, InstanceId, Key, KeyId, KeyStatus, KeyWithSecrets,
     LastUse, Limit, Millionths, Owner, OwnerId, PublicId, Secret, SeenInstance,
@@ -150,6 +150,13 @@ pub struct Overdue {
     pub grace: Duration,
     /// The age at which the newest secret of a key without a schedule is overdue.
     pub rotate_after: Duration,
+}
+
+impl Overdue {
+    /// At `now`, under that policy.
+    pub fn under(policy: &Keys, now: Timestamp) -> Self {
+        Self { now, grace: policy.rotation_grace, rotate_after: policy.rotate_after }
+    }
 }
 
 /// What of a key is changed in place; a field that is `None` stays as it is.

@@ -17,9 +17,14 @@ impl<K, V> Default for Known<K, V> {
 }
 
 impl<K: Eq + Hash, V> Known<K, V> {
+    /// What `look` says of the entry; `None` where there is none.
+    pub(super) fn look<T>(&self, key: &K, look: impl FnOnce(&V) -> T) -> Option<T> {
+        self.lock().get(key).map(look)
+    }
+
     /// Whether there is an entry that `holds`.
     pub(super) fn has(&self, key: &K, holds: impl FnOnce(&V) -> bool) -> bool {
-        self.lock().get(key).is_some_and(holds)
+        self.look(key, holds).unwrap_or(false)
     }
 
     /// Puts an entry in, in place of the one before; the one before.

@@ -1,10 +1,10 @@
 //! Where somebody who had to sign in wanted to go: a path of our own and nothing else.
 
-use std::fmt::Write as _;
-
 use axum::http::header::HeaderName;
 use axum::http::request::Parts;
 use axum::http::uri::{PathAndQuery, Uri};
+
+use crate::admin::dashboard::words::escaped;
 
 /// Part of a page is asked for (htmx).
 pub(super) const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
@@ -43,18 +43,6 @@ pub(in crate::admin) fn own(next: &str) -> Option<&str> {
     let is_plain = next.bytes().all(|byte| byte.is_ascii_graphic()) && next.len() <= LONGEST;
     let is_path = next.parse::<PathAndQuery>().is_ok();
     (!is_elsewhere && is_plain && is_path).then_some(next)
-}
-
-/// As a value of a query.
-fn escaped(ascii: &str) -> String {
-    ascii.bytes().fold(String::new(), |mut text, byte| {
-        if byte.is_ascii_alphanumeric() {
-            text.push(char::from(byte));
-        } else {
-            write!(text, "%{byte:02X}").expect("a string takes all");
-        }
-        text
-    })
 }
 
 #[cfg(test)]

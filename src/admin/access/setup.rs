@@ -42,7 +42,8 @@ impl Setup {
     /// Whether that is the code, and it is offered. Takes as long whatever is wrong with it.
     pub(super) fn is(&self, code: &str, digests: &DigestKey) -> bool {
         let digest = digests.digest(code.as_bytes());
-        self.is_offered() && self.lock().as_ref().is_some_and(|offer| offer.code.matches(&digest))
+        let offered = self.lock();
+        offered.as_ref().is_some_and(|it| it.code.matches(&digest) && Instant::now() < it.until)
     }
 
     /// Offers it no more.

@@ -1,11 +1,13 @@
-//! Admin tokens: what they look like, and making one.
+//! Admin tokens: what they look like, making one, and how they are shown.
 
 use jiff::Timestamp;
+use serde::Serialize;
 
-use crate::domain::{AdminToken, AdminTokenId, Environment, Role};
+use crate::auth::mint::{MintError, check_name};
+use crate::config::Keys;
+use crate::domain::{AdminToken, AdminTokenId, Environment, Role, TokenStatus};
 use crate::key::SecretFormat;
-use crate::key::format::{MintError, Minted};
-use crate::key::hash::{Argon2Strength, HashError};
+use crate::key::format::Minted;
 
 /// Before every token.
 pub const PREFIX: &str = "kga_";
@@ -15,32 +17,17 @@ pub fn format() -> SecretFormat {
     SecretFormat { live_prefix: PREFIX.to_owned(), test_prefix: None, checksum: true }
 }
 
-/// Why no token was made.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenError {
-    /// The operating system gave no random bytes.
-    #[error(transparent)]
-    Random(#[from] MintError),
-    /// It could not be hashed.
-    #[error(transparent)]
-    Hash(#[from] HashError),
-    /// No name, or one that is too long.
-    #[error("a token's name has 1 to 100 characters, and no control characters")]
-    Name,
-}
-
 /// Makes a token, whose text the caller hands on once and forgets. Hashes, so it takes a while.
 pub fn mint(
     name: &str,
     role: Role,
     expires_at: Option<Timestamp>,
-    strength: Argon2Strength,
+    keys: &Keys,
     now: Timestamp,
-) -> Result<(AdminToken, Minted), TokenError> {
+) -> Result<(AdminToken, Minted), MintError> {
     let name = name.trim();
-    if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
-        return Err(TokenError::Name);
-    }
+    check_name(name, &keys.format)?;
+    check_name(name, &format())?;
     let minted = format().mint(Environment::Live)?.expect("tokens have a prefix");
     let token = AdminToken {
         id: AdminTokenId::mint(),
@@ -48,11 +35,49 @@ pub fn mint(
         role,
         public_id: minted.id,
         hint: minted.hint.clone(),
-        phc: strength.hash(&minted.text)?,
+        phc: keys.argon2.hash(&minted.text)?,
         created_at: now,
         expires_at,
         last_used_at: None,
         revoked_at: None,
     };
     Ok((token, minted))
+}
+
+/// A token as programs are shown it, by `--json` and by the admin API alike. The token itself is not
+/// in it.
+#[derive(Clone, Debug, Serialize)]
+pub struct TokenView {
+    /// `adm_…`.
+    pub id: AdminTokenId,
+    /// What people call it.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// How it stands.
+    pub status: TokenStatus,
+    /// Prefix and public characters.
+    pub hint: String,
+    /// When it was minted.
+    pub created_at: Timestamp,
+    /// When it stops by itself.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<Timestamp>,
+}
+
+impl TokenView {
+    /// As it stands at `now`.
+    pub fn new(token: AdminToken, now: Timestamp) -> Self {
+        Self {
+            status: token.status(now),
+            id: token.id,
+            name: token.name,
+            role: token.role,
+            hint: token.hint,
+            created_at: token.created_at,
+            expires_at: token.expires_at,
+            last_used_at: token.last_used_at,
+        }
+    }
 }

@@ -43,7 +43,7 @@ use utoipa_axum::routes;
 use self::conditional::{IfMatch, IfNoneMatch, tagged};
 use self::receipt::{Receipt, Waiting};
 use self::request::{
-    Asked, Body, Id, MaybeBody, Paging, before, duration, given, object, read, search, since,
+    Asked, Body, Id, MaybeBody, Paging, duration, end, given, object, read, search, since,
 };
 use super::AdminState;
 use super::access::Caller;

@@ -18,10 +18,13 @@ use utoipa::IntoParams;
 
 use crate::admin::AdminState;
 use crate::admin::error::ApiError;
+use crate::auth::mint::Expiry;
 use crate::config::units;
 use crate::domain::Reason;
+use crate::domain::rotation::earlier;
 use crate::key::SecretFormat;
 use crate::store::PageRequest;
+use crate::telemetry::access::masked;
 
 /// Rows that a page has where nothing is said.
 const ROWS: u32 = 50;
@@ -151,16 +154,6 @@ fn complaint(state: &AdminState, text: &str) -> ApiError {
     ApiError::bad_request(masked(text, &state.loaded().config.keys.format))
 }
 
-fn masked(text: &str, format: &SecretFormat) -> String {
-    let (mut masked, mut place) = (String::new(), 0);
-    format.find_in(text, |found| {
-        masked.push_str(&text[place..found.start]);
-        masked.push_str("***");
-        place = found.end;
-    });
-    masked + &text[place..]
-}
-
 /// The id in a path. What can be no id is that of nothing.
 pub(super) struct Id(pub(super) String);
 
@@ -200,15 +193,10 @@ pub(super) fn duration(name: &str, text: &str) -> Result<Duration, ApiError> {
     units::parse_duration(text).map_err(|error| ApiError::bad_request(format!("{name}: {error}")))
 }
 
-/// The moment so long before now; the earliest there is where that is before all time.
-pub(super) fn before(now: Timestamp, length: Duration) -> Timestamp {
-    now.checked_sub(length).unwrap_or(Timestamp::MIN)
-}
-
 /// `since`: a length of time before now, or a moment.
 pub(super) fn since(text: &str, now: Timestamp) -> Result<Timestamp, ApiError> {
     if let Ok(length) = units::parse_duration(text) {
-        return Ok(before(now, length));
+        return Ok(earlier(now, length));
     }
     let wrong = "since: say a length of time like 7d, or a moment like 2027-01-31T12:00:00Z";
     text.parse().map_err(|_| ApiError::bad_request(wrong))
@@ -227,4 +215,17 @@ pub(super) fn search(text: &str, format: &SecretFormat) -> Result<String, ApiErr
         ));
     }
     Ok(text.to_owned())
+}
+
+/// An end, said in one of two ways: as a moment, or in other words like `90d`.
+pub(super) fn end(
+    at: Option<Option<Timestamp>>,
+    text: Option<String>,
+    now: Timestamp,
+) -> Result<Option<Option<Timestamp>>, ApiError> {
+    match (at, text) {
+        (Some(_), Some(_)) => Err(ApiError::bad_request("give expires_at or expires, not both")),
+        (at, None) => Ok(at),
+        (None, Some(text)) => Ok(Some(read::<Expiry>("expires", &text)?.resolve(now)?)),
+    }
 }

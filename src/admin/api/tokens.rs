@@ -5,17 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AdminState, Answer, ApiError, Asked, Body, Id, IntoResponse, Json, List, Paging, Reason,
-    Response, State, StatusCode, ToSchema, read,
+    Response, State, StatusCode, ToSchema, end,
 };
-use crate::admin::access::token::TokenError;
-use crate::admin::access::{Administrator, Viewer, token};
-use crate::auth::mint::Expiry;
-use crate::domain::{self, AdminToken, AdminTokenId};
+use crate::admin::access::token::TokenView;
+use crate::admin::access::{Administrator, Viewer};
+use crate::domain::{self, AdminTokenId};
 
 /// A credential for this API and the dashboard. The token itself is in no answer but that which made
 /// it.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "only described: what is sent is a `View`")]
+#[expect(dead_code, reason = "only described: what is sent is a `TokenView`")]
 pub(super) struct Token {
     /// `adm_…`.
     id: String,
@@ -53,34 +52,6 @@ enum TokenStatus {
     Revoked,
 }
 
-/// A token as programs are shown it.
-#[derive(Debug, Serialize)]
-pub(super) struct View {
-    id: AdminTokenId,
-    name: String,
-    role: domain::Role,
-    status: domain::TokenStatus,
-    hint: String,
-    created_at: Timestamp,
-    expires_at: Option<Timestamp>,
-    last_used_at: Option<Timestamp>,
-}
-
-impl View {
-    fn new(token: AdminToken, now: Timestamp) -> Self {
-        Self {
-            status: token.status(now),
-            id: token.id,
-            name: token.name,
-            role: token.role,
-            hint: token.hint,
-            created_at: token.created_at,
-            expires_at: token.expires_at,
-            last_used_at: token.last_used_at,
-        }
-    }
-}
-
 /// Lists admin tokens, newest first.
 #[utoipa::path(
     get,
@@ -93,10 +64,10 @@ pub(super) async fn list(
     _: Viewer,
     State(state): State<AdminState>,
     Asked(paging): Asked<Paging>,
-) -> Answer<Json<List<View>>> {
+) -> Answer<Json<List<TokenView>>> {
     let page = state.store.tokens(&paging.request()?).await?;
     let now = state.now();
-    let data = page.rows.into_iter().map(|token| View::new(token, now)).collect();
+    let data = page.rows.into_iter().map(|token| TokenView::new(token, now)).collect();
     Ok(Json(List { data, next_cursor: page.next_cursor }))
 }
 
@@ -130,7 +101,7 @@ pub(super) struct TokenWithText {
 #[derive(Serialize)]
 struct WithText<'a> {
     #[serde(flatten)]
-    view: View,
+    view: TokenView,
     token: &'a str,
 }
 
@@ -147,38 +118,18 @@ pub(super) async fn create(
     State(state): State<AdminState>,
     Body(new): Body<NewToken>,
 ) -> Answer<Response> {
-    let (loaded, now) = (state.loaded(), state.now());
+    let now = state.now();
     let wrong = |()| ApiError::bad_request("role is admin or viewer");
     let role: domain::Role = new.role.parse().map_err(wrong)?;
-    let expires_at = match (new.expires_at, new.expires) {
-        (Some(_), Some(_)) => {
-            return Err(ApiError::bad_request("give expires_at or expires, not both"));
-        }
-        (at, None) => at,
-        (None, Some(text)) => read::<Expiry>("expires", &text)?.resolve(now)?,
-    };
+    let expires_at = end(new.expires_at.map(Some), new.expires, now)?.flatten();
     if expires_at.is_some_and(|end| end <= now) {
         return Err(ApiError::bad_request("the token would have ended already"));
     }
-    let (strength, name) = (loaded.config.keys.argon2, new.name);
-    let minting =
-        tokio::task::spawn_blocking(move || token::mint(&name, role, expires_at, strength, now));
-    let minted = minting.await.expect("hashing neither panics nor is cancelled");
-    let (token, minted) = minted.map_err(refused)?;
+    let (token, minted) = state.mint_token(new.name, role, expires_at).await?;
     state.store.create_token(&state.act(&caller), &token).await?;
-    let view = View::new(token, now);
+    let view = TokenView::new(token, now);
     let shown = WithText { view, token: minted.text.expose() };
     Ok((StatusCode::CREATED, Json(shown)).into_response())
-}
-
-fn refused(error: TokenError) -> ApiError {
-    match error {
-        TokenError::Name => ApiError::bad_request(error),
-        TokenError::Random(_) | TokenError::Hash(_) => {
-            tracing::error!(%error, "an admin token was not made");
-            Reason::InternalError.into()
-        }
-    }
 }
 
 /// Ends a token for good, at once, and every session that was begun with it. One that has ended before
@@ -194,9 +145,9 @@ pub(super) async fn revoke(
     Administrator(caller): Administrator,
     State(state): State<AdminState>,
     Id(id): Id,
-) -> Answer<Json<View>> {
+) -> Answer<Json<TokenView>> {
     let id = AdminTokenId::from_text(id);
     state.store.revoke_token(&state.act(&caller), &id).await?;
     let token = state.store.token(&id).await?.ok_or_else(|| ApiError::from(Reason::NotFound))?;
-    Ok(Json(View::new(token, state.now())))
+    Ok(Json(TokenView::new(token, state.now())))
 }

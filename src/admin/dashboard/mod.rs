@@ -22,7 +22,7 @@ mod routes;
 mod settings;
 mod setup;
 mod webhooks;
-mod words;
+pub(super) mod words;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};

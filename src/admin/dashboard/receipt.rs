@@ -21,7 +21,7 @@ pub(super) async fn wait(state: &AdminState, committed: Instant) -> Words {
     let stale_if_down = state.loaded().config.cache.stale_if_down;
     match receipt::wait(&*state.store, committed, AT_MOST, stale_if_down).await {
         Ok(receipt) => Words {
-            confirmed: confirmed(receipt.instances, receipt.confirmed, receipt.slowest_ms),
+            confirmed: sentence(&receipt.in_words()),
             warnings: warnings(&receipt.late, &receipt.silent, stale_if_down),
         },
         Err(error) => {
@@ -36,19 +36,9 @@ pub(super) async fn wait(state: &AdminState, committed: Instant) -> Words {
     }
 }
 
-fn confirmed(instances: usize, confirmed: usize, slowest_ms: Option<u64>) -> String {
-    let after = slowest_ms.unwrap_or(0);
-    match (instances, confirmed) {
-        (0, _) => "No instance is running.".to_owned(),
-        (1, 1) => format!("The one running instance has confirmed it, after {after} ms."),
-        (all, some) if all == some => {
-            format!("All {all} running instances have confirmed it, the slowest after {after} ms.")
-        }
-        (all, some) => format!(
-            "{some} of {all} running instances have confirmed it within {} s.",
-            AT_MOST.as_secs()
-        ),
-    }
+fn sentence(clause: &str) -> String {
+    let (first, rest) = clause.split_at(clause.ceil_char_boundary(1));
+    format!("{}{rest}.", first.to_uppercase())
 }
 
 fn warnings(late: &[SeenInstance], silent: &[SeenInstance], stale: Duration) -> Vec<String> {
@@ -76,14 +66,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_receipt_says_how_many_of_how_many() {
-        for (all, some, slowest, said) in [
-            (0, 0, None, "No instance is running."),
-            (1, 1, Some(4), "The one running instance has confirmed it, after 4 ms."),
-            (3, 3, Some(9), "All 3 running instances have confirmed it, the slowest after 9 ms."),
-            (3, 2, Some(9), "2 of 3 running instances have confirmed it within 5 s."),
-        ] {
-            assert_eq!(confirmed(all, some, slowest), said);
-        }
+    fn a_clause_becomes_a_sentence() {
+        assert_eq!(sentence("no instance is running"), "No instance is running.");
+        assert_eq!(sentence("2 of 3 have confirmed it"), "2 of 3 have confirmed it.");
     }
 }

@@ -9,15 +9,12 @@ use axum::http::header::SET_COOKIE;
 use axum::http::request::Parts;
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use serde::Deserialize;
-use tokio::task::spawn_blocking;
 
 use super::{PageError, page};
 use crate::admin::AdminState;
-use crate::admin::access::token::{self, TokenError};
 use crate::admin::access::{Caller, Peer, session};
-use crate::admin::error::ApiError;
-use crate::domain::{Act, Actor, AdminToken, Reason, Role};
-use crate::key::format::Minted;
+use crate::auth::mint::MintError;
+use crate::domain::{Act, Actor, Role};
 
 /// Where there is nothing to set up.
 const CLOSED: &str = "There is nothing to set up here, or not any more: the address that keygate prints \
@@ -74,15 +71,12 @@ pub(super) async fn make(
     if !state.door.is_setup_code(code, &state.knock(Peer::of(&parts))).await? {
         return Ok(again(StatusCode::FORBIDDEN, WRONG, &name, ""));
     }
-    let (token, minted) = match mint(&state, name.clone()).await {
+    let (token, minted) = match state.mint_token(name.clone(), Role::Admin, None).await {
         Ok(minted) => minted,
-        Err(error @ TokenError::Name) => {
+        Err(error @ MintError::Invalid { .. }) => {
             return Ok(again(StatusCode::BAD_REQUEST, &error.to_string(), &name, code));
         }
-        Err(error) => {
-            tracing::error!(%error, "the first admin token was not made");
-            return Err(ApiError::from(Reason::InternalError).into());
-        }
+        Err(error) => return Err(error.into()),
     };
     let act = Act { actor: Actor::Setup, address: Some(Peer::of(&parts)), at: state.now() };
     let is_first = state.store.create_first_token(&act, &token).await?;
@@ -98,12 +92,6 @@ pub(super) async fn make(
         // The token is made and shown only now: who has it can sign in later.
         Err(_) => shown,
     })
-}
-
-async fn mint(state: &AdminState, name: String) -> Result<(AdminToken, Minted), TokenError> {
-    let (strength, now) = (state.loaded().config.keys.argon2, state.now());
-    let minted = spawn_blocking(move || token::mint(&name, Role::Admin, None, strength, now));
-    minted.await.expect("minting does not panic")
 }
 
 fn again(status: StatusCode, wrong: &str, name: &str, code: &str) -> Response {

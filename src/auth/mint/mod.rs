@@ -30,6 +30,7 @@ use crate::store::{KeyPatch, Rotation, Store};
 
 pub use error::{Field, MintError};
 pub use expiry::Expiry;
+pub use rules::name as check_name;
 
 /// A key to be made. What is `None` is taken over from its parent, where it has one.
 #[derive(Clone, Debug, Default)]

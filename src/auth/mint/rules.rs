@@ -18,8 +18,8 @@ const MAX_NOTE_NAME: usize = 64;
 /// The longest note, and the longest reason of a revocation, in characters.
 const MAX_TEXT: usize = 500;
 
-/// A name of a key or an owner: 1 to 100 characters, no control characters, no secret.
-pub(super) fn name(text: &str, format: &SecretFormat) -> Result<(), MintError> {
+/// A name of a key, an owner or a token: 1 to 100 characters, no control characters, no secret.
+pub fn name(text: &str, format: &SecretFormat) -> Result<(), MintError> {
     if text.trim().is_empty() || text.chars().count() > MAX_NAME {
         return Err(MintError::invalid(format!("a name has 1 to {MAX_NAME} characters")));
     }

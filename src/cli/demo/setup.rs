@@ -148,9 +148,8 @@ async fn token(session: &Session) -> Result<SecretText> {
     for token in earlier {
         store.revoke_token(&session.act(), &token.id).await?;
     }
-    let (strength, ends_at) = (session.config().keys.argon2, later(now, A_DAY));
-    let minted = token::mint(TOKEN, Role::Admin, Some(ends_at), strength, now);
-    let (token, minted) = minted.map_err(|error| Failure::failed(error.to_string()))?;
+    let (keys, ends_at) = (&session.config().keys, later(now, A_DAY));
+    let (token, minted) = token::mint(TOKEN, Role::Admin, Some(ends_at), keys, now)?;
     store.create_token(&session.act(), &token).await?;
     Ok(minted.text)
 }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
-use jiff::Timestamp;
 
 use crate::auth::view::KeyView;
 use crate::cli::failure::Result;
 use crate::cli::output::{self, Output, joined, table, time_or};
 use crate::cli::owner::{Paging, more};
 use crate::cli::session::Session;
-use crate::cli::typed::{self, before};
-use crate::config::{Keys, units};
+use crate::cli::typed;
+use crate::config::units;
+use crate::domain::rotation::earlier;
 use crate::domain::{KeyStatus, KeyWithSecrets, OwnerId};
 use crate::store::{KeyFilter, Overdue, Page};
 
@@ -98,15 +98,11 @@ async fn filter(session: &Session, wanted: &List) -> Result<KeyFilter> {
     Ok(KeyFilter {
         owner,
         status: wanted.status.or(active).map(|status| (status, now)),
-        secret_older_than: wanted.older_than.map(|length| before(now, length)),
-        unused_since: wanted.unused_for.map(|length| before(now, length)),
-        overdue: wanted.overdue.then(|| overdue(&session.config().keys, now)),
+        secret_older_than: wanted.older_than.map(|length| earlier(now, length)),
+        unused_since: wanted.unused_for.map(|length| earlier(now, length)),
+        overdue: wanted.overdue.then(|| Overdue::under(&session.config().keys, now)),
         ..KeyFilter::default()
     })
-}
-
-fn overdue(policy: &Keys, now: Timestamp) -> Overdue {
-    Overdue { now, grace: policy.rotation_grace, rotate_after: policy.rotate_after }
 }
 
 fn rows(session: &Session, keys: &[KeyWithSecrets], owners: &BTreeMap<OwnerId, String>) -> String {

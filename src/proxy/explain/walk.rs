@@ -379,14 +379,7 @@ fn listed(record: &KeyRecord) -> Option<String> {
 }
 
 fn scopes(rights: &Rights, route: &Route, refused: Option<&Refusal>) -> String {
-    let needs = match &route.requirement {
-        Requirement::Public => "no key".to_owned(),
-        Requirement::All(_, each) if each.is_empty() => "any key".to_owned(),
-        Requirement::All(_, each) => {
-            each.iter().map(|(_, name)| &**name).collect::<Vec<_>>().join(" and ")
-        }
-        Requirement::Any(_, names) => names.split(' ').collect::<Vec<_>>().join(" or "),
-    };
+    let needs = route.requirement.in_words();
     let has = match rights.told().to_str() {
         Ok("") | Err(_) => "none",
         Ok(scopes) => scopes,

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::create::{end, texts};
+use super::create::texts;
 use super::{
-    AdminState, Answer, Body, Error, Id, IfMatch, Key, Response, State, ToSchema, find_unchanged,
-    given, one, tagged,
+    AdminState, Answer, Body, Error, Id, IfMatch, Key, Response, State, ToSchema, end,
+    find_unchanged, given, one, tagged,
 };
 use crate::admin::access::Administrator;
 use crate::admin::api::money::Amount;

@@ -1,5 +1,4 @@
 //! Making a key, and one under another.
-#![expect(clippy::option_option, reason = "left out, null and a value are three things")]
 
 use std::collections::BTreeMap;
 
@@ -8,11 +7,11 @@ use serde::Deserialize;
 use super::list::environment;
 use super::{
     AdminState, Answer, ApiError, Body, Caller, Id, KeyId, LoadedConfig, Response, State,
-    StatusCode, ToSchema, find, read, schema, with_secret,
+    StatusCode, ToSchema, end, find, read, schema, with_secret,
 };
 use crate::admin::access::Administrator;
 use crate::admin::api::money::Amount;
-use crate::auth::mint::{Expiry, Grants, NewKey};
+use crate::auth::mint::{Grants, NewKey};
 
 /// A key to be made: what is left out is what its parent has, where it has one.
 #[derive(Deserialize, ToSchema)]
@@ -137,19 +136,6 @@ fn new_key(body: NewKeyBody, parent: Option<KeyId>, now: jiff::Timestamp) -> Ans
         metadata: body.metadata.unwrap_or_default(),
         rotation_interval_days: body.rotation_interval_days,
     })
-}
-
-/// An end, said in one of two ways.
-pub(super) fn end(
-    at: Option<Option<jiff::Timestamp>>,
-    text: Option<String>,
-    now: jiff::Timestamp,
-) -> Answer<Option<Option<jiff::Timestamp>>> {
-    match (at, text) {
-        (Some(_), Some(_)) => Err(ApiError::bad_request("give expires_at or expires, not both")),
-        (at, None) => Ok(at),
-        (None, Some(text)) => Ok(Some(read::<Expiry>("expires", &text)?.resolve(now)?)),
-    }
 }
 
 /// A list of texts that each say something.

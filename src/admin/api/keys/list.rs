@@ -4,8 +4,9 @@ use serde::Deserialize;
 
 use super::{
     AdminState, Answer, ApiError, Asked, Id, IntoResponse, Json, Key, KeyId, KeyView, List,
-    LoadedConfig, Paging, Response, State, Viewer, before, duration, find, schema, search,
+    LoadedConfig, Paging, Response, State, Viewer, duration, find, schema, search,
 };
+use crate::domain::rotation::earlier;
 use crate::domain::{Environment, KeyStatus, OwnerId};
 use crate::store::{KeyFilter, Overdue};
 
@@ -114,16 +115,12 @@ async fn filter(
     let mut filter = KeyFilter {
         owner: None,
         status: status.or(overdue.then_some(KeyStatus::Active)).map(|status| (status, now)),
-        secret_older_than: length("older_than", &wanted.older_than)?.map(|long| before(now, long)),
-        unused_since: length("unused_for", &wanted.unused_for)?.map(|long| before(now, long)),
+        secret_older_than: length("older_than", &wanted.older_than)?.map(|long| earlier(now, long)),
+        unused_since: length("unused_for", &wanted.unused_for)?.map(|long| earlier(now, long)),
         parent: wanted.parent.map(KeyId::from_text),
         ancestor: None,
         environment: wanted.environment.as_deref().map(environment).transpose()?,
-        overdue: overdue.then_some(Overdue {
-            now,
-            grace: policy.rotation_grace,
-            rotate_after: policy.rotate_after,
-        }),
+        overdue: overdue.then(|| Overdue::under(policy, now)),
         expiring: length("expiring_within", &wanted.expiring_within)?.map(|it| (now, ahead(it))),
         search: wanted.q.map(|q| search(&q, &policy.format)).transpose()?,
         scope: wanted.scope,

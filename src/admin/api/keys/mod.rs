@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::{
     AdminState, Answer, ApiError, Asked, Body, Error, Id, IfMatch, IfNoneMatch, IntoResponse, Json,
-    List, MaybeBody, Paging, Reason, Response, State, StatusCode, ToSchema, Waiting, before,
-    cluster, duration, given, read, search, tagged,
+    List, MaybeBody, Paging, Reason, Response, State, StatusCode, ToSchema, Waiting, cluster,
+    duration, end, given, read, search, tagged,
 };
 use crate::admin::access::{Caller, Viewer};
 use crate::auth::view::KeyView;

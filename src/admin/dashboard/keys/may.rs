@@ -40,7 +40,7 @@ pub(super) fn routes(plan: &Plan, family: &[Key]) -> (Vec<RouteRow>, Vec<RouteRo
     let row = |route: &Route| RouteRow {
         methods: methods(plan, route),
         path: route.path.to_string(),
-        needs: needs(&route.requirement),
+        needs: route.requirement.in_words(),
         refused: refused(route, &rights, environment),
     };
     let routes = plan.router.routes().iter();
@@ -99,18 +99,6 @@ fn asks_for(route: &Route, scope: &ScopeSet) -> bool {
     match &route.requirement {
         Requirement::Public => false,
         Requirement::All(set, _) | Requirement::Any(set, _) => scope.contains_any(set),
-    }
-}
-
-/// What a route asks for, in words.
-fn needs(requirement: &Requirement) -> String {
-    match requirement {
-        Requirement::Public => "no key".to_owned(),
-        Requirement::All(_, each) if each.is_empty() => "any key".to_owned(),
-        Requirement::All(_, each) => {
-            each.iter().map(|(_, name)| &**name).collect::<Vec<_>>().join(" and ")
-        }
-        Requirement::Any(_, names) => names.replace(' ', " or "),
     }
 }
 

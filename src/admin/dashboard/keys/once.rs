@@ -12,6 +12,7 @@ use crate::admin::AdminState;
 use crate::admin::access::Caller;
 use crate::admin::dashboard::{Fields, PageError};
 use crate::admin::error::ApiError;
+use crate::auth::once::KEPT;
 use crate::domain::{KeyId, Reason};
 use crate::key::hex;
 use crate::store::{Claim, Claimed};
@@ -20,8 +21,6 @@ use crate::store::{Claim, Claimed};
 pub(super) const FIELD: &str = "once";
 /// How long a form may lie before it is sent: shorter than claims are kept.
 const LASTS: SignedDuration = SignedDuration::from_hours(12);
-/// How long claims are kept.
-const KEPT: SignedDuration = SignedDuration::from_hours(24);
 
 /// What becomes of a form that was sent.
 #[derive(Debug)]

@@ -1,17 +1,17 @@
 //! Which keys are asked for: the list's search and filters, as its address has them.
 
-use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
 
 use crate::admin::AdminState;
 use crate::admin::dashboard::{Fields, PageError};
-use crate::config::Config;
+use crate::domain::rotation::{earlier, later};
 use crate::domain::{Environment, KeyId, KeyStatus};
 use crate::store::{KeyFilter, Overdue};
 
 /// What "unused" means here.
-pub(in crate::admin::dashboard) const UNUSED: SignedDuration = SignedDuration::from_hours(30 * 24);
+pub(in crate::admin::dashboard) const UNUSED: Duration = Duration::from_hours(30 * 24);
 /// What "expiring" means here.
-pub(in crate::admin::dashboard) const EXPIRING: SignedDuration = SignedDuration::from_hours(7 * 24);
+pub(in crate::admin::dashboard) const EXPIRING: Duration = Duration::from_hours(7 * 24);
 
 /// A question for keys: what is asked, and where that has no answer, why.
 pub(super) struct KeyQuery {
@@ -43,8 +43,8 @@ impl KeyQuery {
                 owner,
                 status: status.map(|status| (status, now)),
                 environment: asked.text("environment").parse::<Environment>().ok(),
-                unused_since: asked.given("unused").map(|_| before(now, UNUSED)),
-                overdue: is_overdue.then(|| overdue(&loaded.config, now)),
+                unused_since: asked.given("unused").map(|_| earlier(now, UNUSED)),
+                overdue: is_overdue.then(|| Overdue::under(&loaded.config.keys, now)),
                 expiring: is_expiring.then(|| (now, later(now, EXPIRING))),
                 parent: asked.given("parent").map(KeyId::from_text),
                 scope: asked.given("scope").map(str::to_owned),
@@ -54,22 +54,6 @@ impl KeyQuery {
             wrong: None,
         })
     }
-}
-
-/// Whose rotation is overdue now.
-pub(in crate::admin::dashboard) fn overdue(config: &Config, now: Timestamp) -> Overdue {
-    let policy = &config.keys;
-    Overdue { now, grace: policy.rotation_grace, rotate_after: policy.rotate_after }
-}
-
-/// The time so long before now; the earliest there is where that is before all time.
-pub(in crate::admin::dashboard) fn before(now: Timestamp, length: SignedDuration) -> Timestamp {
-    now.checked_sub(length).unwrap_or(Timestamp::MIN)
-}
-
-/// The time so long after now; the last there is where that is after all time.
-pub(in crate::admin::dashboard) fn later(now: Timestamp, length: SignedDuration) -> Timestamp {
-    now.checked_add(length).unwrap_or(Timestamp::MAX)
 }
 
 fn status(name: &str) -> Option<KeyStatus> {

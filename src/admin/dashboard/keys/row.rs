@@ -1,16 +1,17 @@
 //! A key as a row of a list.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use super::query::before;
 use crate::admin::AdminState;
 use crate::admin::dashboard::PageError;
 use crate::admin::dashboard::words::{Moment, count, percent};
 use crate::auth::view::KeyView;
+use crate::domain::rotation::earlier;
 use crate::domain::{KeyId, KeyWithSecrets, Millionths, OwnerId, SecretStatus};
 
 /// Days that a row's line of usage shows, today among them.
@@ -91,7 +92,7 @@ pub(super) async fn rows(
 ) -> Result<Vec<Row>, PageError> {
     let (now, loaded) = (state.now(), state.loaded());
     let ids: Vec<KeyId> = keys.iter().map(|key| key.key.id.clone()).collect();
-    let since = before(now, SignedDuration::from_hours(24 * (DAYS - 1)));
+    let since = earlier(now, Duration::from_hours(24 * (DAYS.unsigned_abs() - 1)));
     let used = state.store.requests_by_day(&ids, since).await?;
     let owners = owners(state, &ids).await?;
     let views = state.views(keys, &loaded).await?;

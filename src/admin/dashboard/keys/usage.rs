@@ -1,16 +1,17 @@
 //! How a key is used: by day, by route, by outcome.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use super::query::before;
 use crate::admin::AdminState;
 use crate::admin::dashboard::PageError;
 use crate::admin::dashboard::chart::{Chart, Kind, Series};
 use crate::admin::dashboard::words::{count, percent};
+use crate::domain::rotation::earlier;
 use crate::domain::{KeyId, Millionths};
 use crate::store::{UsageBy, UsageFilter, UsageRow};
 
@@ -48,7 +49,7 @@ impl Usage {
     /// Asks the books.
     pub(super) async fn of(state: &AdminState, key: &KeyId) -> Result<Self, PageError> {
         let now = state.now();
-        let since = before(now, SignedDuration::from_hours(24 * (DAYS - 1)));
+        let since = earlier(now, Duration::from_hours(24 * (DAYS.unsigned_abs() - 1)));
         let filter =
             UsageFilter { key: Some(key.clone()), since: Some(midnight(since)), owner: None };
         let days = state.store.usage(&filter, UsageBy::Day).await?;

@@ -3,13 +3,14 @@
 use jiff::Timestamp;
 
 use crate::admin::AdminState;
-use crate::admin::dashboard::keys::query::{EXPIRING, UNUSED, before, later, overdue};
+use crate::admin::dashboard::keys::query::{EXPIRING, UNUSED};
 use crate::admin::dashboard::words::{Moment, counted, percent};
 use crate::admin::live::ReadyReport;
+use crate::domain::rotation::{earlier, later};
 use crate::domain::{InstanceStatus, KeyStatus, KeyWithSecrets, Month, SeenInstance};
 use crate::proxy::plan::{Plan, UpstreamPlan};
 use crate::store::deliveries::DeliveryStatus;
-use crate::store::{KeyFilter, Page, PageRequest, Result};
+use crate::store::{KeyFilter, Overdue, Page, PageRequest, Result};
 
 /// Things that an entry names; of the others it says that there are more.
 const NAMED: u32 = 5;
@@ -189,7 +190,7 @@ async fn budgets(state: &AdminState, now: Timestamp) -> Result<Option<Entry>> {
 
 async fn rotations(state: &AdminState, now: Timestamp) -> Result<Option<Entry>> {
     let config = state.loaded();
-    let overdue = Some(overdue(&config.config, now));
+    let overdue = Some(Overdue::under(&config.config.keys, now));
     let filter = KeyFilter { overdue, ..active(now) };
     let keys = first(state, &filter).await?;
     let note = |held: &KeyWithSecrets| {
@@ -212,7 +213,7 @@ async fn ends(state: &AdminState, now: Timestamp) -> Result<Option<Entry>> {
 }
 
 async fn unused(state: &AdminState, now: Timestamp) -> Result<Option<Entry>> {
-    let filter = KeyFilter { unused_since: Some(before(now, UNUSED)), ..active(now) };
+    let filter = KeyFilter { unused_since: Some(earlier(now, UNUSED)), ..active(now) };
     let keys = first(state, &filter).await?;
     let note = |held: &KeyWithSecrets| match held.last_used_at() {
         Some(at) => format!("last used {}", Moment::new(at, now).relative()),

@@ -1,7 +1,5 @@
 //! Routes and upstreams as the page shows them.
 
-use std::fmt::Display;
-
 use crate::admin::dashboard::words::listed;
 use crate::config::{self, units};
 use crate::domain::Millionths;
@@ -57,25 +55,12 @@ impl RouteRow {
         Self {
             methods,
             path: route.path.to_string(),
-            needs: needs(&route.requirement),
+            needs: route.requirement.in_words(),
             is_public: matches!(route.requirement, Requirement::Public),
             terms: terms(route, configured),
             upstream: plan.upstreams.get(route.upstream).map(|it| it.upstream.name.clone()),
         }
     }
-}
-
-fn needs(requirement: &Requirement) -> String {
-    match requirement {
-        Requirement::Public => "no key".to_owned(),
-        Requirement::All(_, each) if each.is_empty() => "any key".to_owned(),
-        Requirement::All(_, each) => joined(each.iter().map(|(_, name)| name), " and "),
-        Requirement::Any(_, names) => joined(names.split(' '), " or "),
-    }
-}
-
-fn joined(names: impl Iterator<Item = impl Display>, between: &str) -> String {
-    names.map(|name| name.to_string()).collect::<Vec<_>>().join(between)
 }
 
 fn terms(route: &Route, configured: Option<&config::Route>) -> Vec<String> {

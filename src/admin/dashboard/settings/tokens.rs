@@ -7,40 +7,34 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::settings;
 use crate::admin::AdminState;
-use crate::admin::access::token::{self, TokenError};
 use crate::admin::dashboard::{Editor, Fields, PageError, page};
-use crate::admin::error::ApiError;
-use crate::domain::{AdminTokenId, Reason, Role};
+use crate::auth::mint::MintError;
+use crate::domain::{AdminTokenId, Role};
 
 pub(super) async fn create(
     State(state): State<AdminState>,
     Editor(caller): Editor,
     sent: Fields,
 ) -> Result<Response, PageError> {
-    let (now, strength) = (state.now(), state.loaded().config.keys.argon2);
+    let now = state.now();
     // What the form does not offer may do the least.
     let role = sent.text("role").parse().unwrap_or(Role::Viewer);
     let expires_at = expiry(sent.text("expires"), now);
     let name = sent.text("name").to_owned();
-    let minting =
-        tokio::task::spawn_blocking(move || token::mint(&name, role, expires_at, strength, now));
-    match minting.await.expect("minting neither panics nor is cancelled") {
+    match state.mint_token(name, role, expires_at).await {
         Ok((token, minted)) => {
             state.store.create_token(&state.act(&caller), &token).await?;
             let mut shown = settings(&state, &caller).await?;
             shown.made = Some((token.name, minted.text.expose().to_owned()));
             Ok(page(&shown))
         }
-        Err(error @ TokenError::Name) => {
+        Err(error @ MintError::Invalid { .. }) => {
             let mut shown = settings(&state, &caller).await?;
             sent.text("name").clone_into(&mut shown.name);
             shown.wrong = Some(error.to_string());
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page(&shown)).into_response())
         }
-        Err(error) => {
-            tracing::error!(%error, "an admin token was not made");
-            Err(ApiError::from(Reason::InternalError).into())
-        }
+        Err(error) => Err(error.into()),
     }
 }
 
