@@ -454,7 +454,7 @@ fn an_admin_token_that_cannot_be_is_not_made() {
         (&["--name", "a", "--role", "owner"], "possible values: admin, viewer"),
         (&["--name", " "], "1 to 100 characters"),
         (&["--name", &long], "1 to 100 characters"),
-        (&["--name", "a\nb"], "no control characters"),
+        (&["--name", "a\nb"], "no line breaks or other control characters"),
         (&[], "--name"),
     ] {
         let (code, stderr) = place.fails(&[&["admin-token", "create"], flags].concat());

@@ -81,3 +81,24 @@ impl TokenView {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment as Variables, parse};
+
+    #[test]
+    fn a_name_is_no_key_and_no_token() {
+        let weak = "keys.argon2 = { memory = '64KiB', iterations = 1, parallelism = 1 }";
+        let loaded = parse(weak, "k.toml".as_ref(), &Variables::default()).unwrap();
+        let (keys, now) = (&loaded.config.keys, Timestamp::UNIX_EPOCH);
+        let named = |name: &str| mint(name, Role::Admin, None, keys, now);
+        let (token, minted) = named(" ops ").unwrap();
+        assert_eq!((token.name.as_str(), token.hint.as_str()), ("ops", minted.hint.as_str()));
+        let key = keys.format.mint(Environment::Live).unwrap().unwrap();
+        for secret in [minted.text.expose(), key.text.expose()] {
+            let error = named(&format!("of {secret}")).unwrap_err().to_string();
+            assert!(!error.contains(&secret[20..32]), "it is not repeated");
+        }
+    }
+}
