@@ -257,9 +257,9 @@ const USAGE: &[Setting] = &[
     Setting::default(
         "keep_requests",
         One(ANY_DURATION),
-        r#""1d""#,
-        "How long each request is kept in the store by itself; `\"0s\"`: not at all. Counts and costs \
-         are kept in any case.",
+        r#""0s""#,
+        "How long each request is kept in the store by itself, for questions of your own in SQL; \
+         `\"0s\"`: not at all. Counts and costs, which are all that keygate tells, are kept in any case.",
     ),
     Setting::default(
         "keep_hours",

@@ -76,6 +76,8 @@ pub fn covers(left: i64, cost: i64) -> bool {
 pub struct LeaseSize {
     /// What would do.
     pub want: i64,
+    /// What would do for long, where it is next to nothing of what is left.
+    pub ample: i64,
     /// What it takes at least, more than 0.
     pub least: i64,
     /// What one request takes, more than 0: a lease grows by whole ones, so that no part of one is
@@ -86,15 +88,17 @@ pub struct LeaseSize {
 }
 
 /// How much of what is `left` one instance gets: what it wants, but of what is left at most half its
-/// share, so that leases become small where the end is near and none holds what another needs.
-/// `None`: there is not even what it takes at least.
+/// share, so that leases become small where the end is near and none holds what another needs. Far from
+/// the end it gets what lasts long, up to a sixty-fourth of its share, so that a key with a large budget
+/// hardly ever asks. `None`: there is not even what it takes at least.
 pub fn lease_size(left: i64, size: LeaseSize) -> Option<i64> {
-    let LeaseSize { want, least, unit, instances } = size;
+    let LeaseSize { want, ample, least, unit, instances } = size;
     if !covers(left, least) {
         return None;
     }
-    let share = left / 2 / i64::try_from(instances.max(1)).unwrap_or(i64::MAX);
-    let beyond = want.min(share).saturating_sub(least).max(0);
+    let share = left / i64::try_from(instances.max(1)).unwrap_or(i64::MAX);
+    let amount = want.min(share / 2).max(ample.min(share / 64));
+    let beyond = amount.saturating_sub(least).max(0);
     Some(least + beyond / unit.max(1) * unit.max(1))
 }
 
@@ -139,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_lease_is_what_is_wanted_but_half_a_share_at_most_and_never_less_than_it_takes() {
-        let size = |want, least| LeaseSize { want, least, unit: 10, instances: 3 };
+        let size = |want, least| LeaseSize { want, ample: 0, least, unit: 10, instances: 3 };
         assert_eq!(lease_size(6_000, size(200, 10)), Some(200));
         assert_eq!(lease_size(6_000, size(5_000, 10)), Some(1_000));
         assert_eq!(lease_size(6_000, size(5_000, 3)), Some(993));
@@ -148,16 +152,26 @@ mod tests {
         assert_eq!(lease_size(-5, size(5_000, 10)), None);
     }
 
+    #[test]
+    fn far_from_the_end_a_lease_lasts_long_and_is_next_to_nothing_of_what_is_left() {
+        let size = LeaseSize { want: 20, ample: 6_000, least: 10, unit: 10, instances: 3 };
+        assert_eq!(lease_size(192_000_000, size), Some(6_000));
+        assert_eq!(lease_size(192_000, size), Some(1_000));
+        assert_eq!(lease_size(1_920, size), Some(20));
+        assert_eq!(lease_size(60, size), Some(10));
+    }
+
     proptest! {
         #[test]
         fn a_lease_never_takes_more_than_is_left(
             left in -1_000..1_000_000_i64,
             want in 0..2_000_000_i64,
+            ample in 0..2_000_000_i64,
             least in 1..2_000_i64,
             unit in 1..2_000_i64,
             instances in 0..9_usize,
         ) {
-            let size = LeaseSize { want, least, unit, instances };
+            let size = LeaseSize { want, ample, least, unit, instances };
             let amount = lease_size(left, size);
             prop_assert_eq!(amount.is_some(), least <= left);
             if let Some(amount) = amount {

@@ -5,6 +5,8 @@ use jiff::Timestamp;
 use super::id::{KeyId, OwnerId};
 use super::money::Millionths;
 
+const HOUR_MS: i64 = 3_600_000;
+
 /// One answered request, on its way to the books.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Used {
@@ -24,6 +26,45 @@ pub struct Used {
     pub cost: Millionths,
     /// The lease that it was spent from, and how much of the cost was.
     pub lease: Option<(LeaseId, Millionths)>,
+}
+
+/// Answered requests that are alike: of one key on one route within one hour, with one status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedInHour {
+    /// When the hour began.
+    pub hour: Timestamp,
+    /// Whose they were.
+    pub key: KeyId,
+    /// Whose key that was.
+    pub owner: OwnerId,
+    /// The route's path, as the configuration writes it.
+    pub route: String,
+    /// What the upstream answered.
+    pub status: u16,
+    /// How many they were.
+    pub requests: u64,
+    /// What they cost together.
+    pub cost: Millionths,
+}
+
+impl From<&Used> for UsedInHour {
+    fn from(used: &Used) -> Self {
+        Self {
+            hour: hour_of(used.at),
+            key: used.key.clone(),
+            owner: used.owner.clone(),
+            route: used.route.clone(),
+            status: used.status,
+            requests: 1,
+            cost: used.cost,
+        }
+    }
+}
+
+/// When the hour of a moment began, in UTC.
+pub fn hour_of(at: Timestamp) -> Timestamp {
+    let ms = at.as_millisecond();
+    Timestamp::from_millisecond(ms - ms.rem_euclid(HOUR_MS)).unwrap_or(Timestamp::MIN)
 }
 
 /// Names a lease: a random number of whoever took it.

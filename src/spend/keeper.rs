@@ -29,6 +29,8 @@ const TICK: Duration = Duration::from_millis(250);
 const IDLE_MS: u64 = 5_000;
 /// For how long a lease is to last at the pace at which it is spent.
 const LASTS_MS: i64 = 2_000;
+/// How many times as long it is to last where much is left.
+const AMPLE: i64 = 300;
 /// How many requests a lease is for at least, if there is enough.
 const REQUESTS: i64 = 10;
 /// What stands between the moment from which an instance does not trust its lease any more and the
@@ -412,8 +414,9 @@ impl Held {
         let at_pace = i64::try_from(at_pace).unwrap_or(i64::MAX);
         let some = first.max(lease.last_cost()).saturating_mul(REQUESTS);
         let want = waiting.saturating_add(at_pace.max(some));
+        let ample = at_pace.saturating_mul(AMPLE);
         let missing = (first - lease.left().max(0)).max(1);
-        LeaseSize { want, least: missing, unit: first, instances }
+        LeaseSize { want, ample, least: missing, unit: first, instances }
     }
 }
 

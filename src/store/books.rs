@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::Result;
-use crate::domain::{JournalId, KeyId, Millionths, Month, OwnerId, Used};
+use crate::domain::{
+    JournalId, KeyId, LeaseId, Millionths, Month, OwnerId, Used, UsedInHour,
+};
 
 /// Records of a journal, in their order: all from one position up to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,10 +22,12 @@ pub struct Batch {
     pub from: u64,
     /// The same once it is booked.
     pub to: u64,
-    /// What they say; fewer than there are records where some cannot be read.
-    pub used: Vec<Used>,
-    /// Whether each request is kept by itself, beside the counts.
-    pub keep_requests: bool,
+    /// What they say, alike ones together or not; less than there is where some cannot be read.
+    pub used: Vec<UsedInHour>,
+    /// How much of leases was spent by them.
+    pub leased: Vec<(LeaseId, Millionths)>,
+    /// Those that are kept by themselves, beside the counts.
+    pub requests: Vec<Used>,
 }
 
 /// How a booking went.

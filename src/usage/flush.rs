@@ -3,22 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep};
 
 use super::folder::Folder;
 use super::journal::{Journal, Progress};
 use super::lane::Lane;
 use super::record::RouteName;
+use super::tally::{Sums, Tally};
 use crate::domain::{Clock, JournalId};
 use crate::store::{Batch, Booking, Books, Result, Store};
 
-/// How often it is looked whether there is something to book. Not more often where there is much: what
-/// is booked together is added up first, and costs one commit.
+/// How often it is looked whether there is something to book, where booking is quick.
 const LOOK: Duration = Duration::from_millis(250);
-/// The longest pause while the store is away.
-const LONGEST: Duration = Duration::from_secs(5);
-/// Records to a batch at most.
-const BATCH: u64 = 2_000;
+/// The pause is so many times as long as the booking before it took: the more keys are in use, the more
+/// of their requests are added up before they are booked, and the store is never busy with it for more
+/// than a small part of the time.
+const REST: u32 = 40;
+/// The longest pause: what the books are behind by.
+const LONGEST: Duration = Duration::from_secs(10);
+/// The longest one while the store is away.
+const LONGEST_AWAY: Duration = Duration::from_secs(5);
 
 /// Books what is written, for ever.
 pub async fn run(journal: Arc<Journal>, store: Arc<dyn Store>, clock: Clock) {
@@ -29,6 +34,7 @@ pub async fn run(journal: Arc<Journal>, store: Arc<dyn Store>, clock: Clock) {
             () = sleep(pause) => {}
             () = journal.flush.notified() => {}
         }
+        let begun = Instant::now();
         let booked = journal.book_written(&*store, &clock).await;
         match (&booked, away) {
             (Err(error), false) => {
@@ -38,7 +44,11 @@ pub async fn run(journal: Arc<Journal>, store: Arc<dyn Store>, clock: Clock) {
             _ => {}
         }
         away = booked.is_err();
-        pause = if away { LONGEST.min(pause * 2) } else { LOOK };
+        pause = if away {
+            LONGEST_AWAY.min(pause * 2)
+        } else {
+            (begun.elapsed() * REST).clamp(LOOK, LONGEST)
+        };
         let failed = booked.err().map(|error| error.to_string().into());
         journal.progress.send_replace(Progress { failed });
     }
@@ -124,25 +134,25 @@ impl Part<'_> {
         let lane = self.lane;
         while lane.booked() < end {
             let from = lane.booked();
-            let read = lane.read(from, end, BATCH, &path_of);
-            let batch = Batch {
-                journal: self.journal.clone(),
-                worker: lane.worker,
-                from,
-                to: read.to,
-                used: read.used,
-                keep_requests: self.keep_requests,
-            };
+            let mut tally = Tally::new(self.keep_requests);
+            let mut to = from;
+            while to < end && !tally.is_full() {
+                to = lane.read(to, end, &path_of, &mut tally);
+                // Adding up takes its time, in which others have theirs.
+                yield_now().await;
+            }
+            let Sums { used, leased, requests } = tally.finish(&path_of);
+            let (journal, worker) = (self.journal.clone(), lane.worker);
+            let batch = Batch { journal, worker, from, to, used, leased, requests };
             match store.book(&batch, clock.now()).await? {
-                Booking::Done => lane.set_booked(read.to),
+                Booking::Done => lane.set_booked(to),
                 Booking::At(elsewhere) => {
                     lane.set_booked(elsewhere);
                     continue;
                 }
             }
-            if read.lost > 0 {
-                let (journal, why) = (self.journal, read.why);
-                let (worker, lost) = (lane.worker, read.lost);
+            if tally.lost > 0 {
+                let (journal, lost, why) = (self.journal, tally.lost, tally.why);
                 tracing::error!(%journal, worker, lost, why, "records of usage cannot be read");
             }
         }

@@ -30,7 +30,7 @@ pub struct Keeping {
 
 impl Default for Keeping {
     fn default() -> Self {
-        Self { requests: DAY, hours: 90 * DAY }
+        Self { requests: Duration::ZERO, hours: 90 * DAY }
     }
 }
 

@@ -4,10 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::lock;
-use super::record::{self, RouteName};
+use super::record::RouteName;
 use super::segment;
 use super::shelf::Shelf;
-use crate::domain::Used;
+use super::tally::Tally;
+
+/// Records read at once at most.
+const AT_ONCE: u64 = 2_048;
 
 /// The part.
 pub(super) struct Lane {
@@ -21,18 +24,6 @@ pub(super) struct Lane {
     /// Requests refused because there was no room.
     refused: AtomicU64,
     pub(super) shelf: Mutex<Shelf>,
-}
-
-/// Records read, all up to a place.
-pub(super) struct Read {
-    /// How many records come before what was not read.
-    pub(super) to: u64,
-    /// What they say.
-    pub(super) used: Vec<Used>,
-    /// How many of them are not there or cannot be read.
-    pub(super) lost: u64,
-    /// Why, of one of them.
-    pub(super) why: Option<String>,
 }
 
 impl Lane {
@@ -67,14 +58,15 @@ impl Lane {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Reads on from a place, `most` records at most and not beyond `end`.
+    /// Adds up the records from a place on, to the end of its segment and not beyond `end`; the place
+    /// behind them.
     pub(super) fn read(
         &self,
         from: u64,
         end: u64,
-        most: u64,
         path_of: impl Fn(RouteName) -> Option<Arc<str>>,
-    ) -> Read {
+        tally: &mut Tally,
+    ) -> u64 {
         let (index, slot) = (from / self.records, from % self.records);
         let (file, first) = {
             let segments = lock(&self.shelf);
@@ -82,43 +74,14 @@ impl Lane {
         };
         let Some(file) = file else {
             let to = first.map_or(end, |index| index * self.records).min(end);
-            return Read::lost(from, to, "their segment is gone".to_owned());
+            tally.lose(to - from, "their segment is gone".to_owned());
+            return to;
         };
-        let to = end.min(from + most).min((index + 1) * self.records);
+        let to = end.min(from + AT_ONCE).min((index + 1) * self.records);
         match segment::read(&file, slot, to - from) {
-            Ok(records) => Read::of(from, &records, path_of),
-            Err(error) => Read::lost(from, to, format!("their segment cannot be read: {error}")),
+            Ok(records) => tally.add(from, &records, path_of),
+            Err(error) => tally.lose(to - from, format!("their segment cannot be read: {error}")),
         }
-    }
-}
-
-impl Read {
-    /// Nothing of all these.
-    fn lost(from: u64, to: u64, why: String) -> Self {
-        Self { to, used: Vec::new(), lost: to - from, why: Some(why) }
-    }
-
-    fn of(
-        from: u64,
-        records: &[[u8; record::BYTES]],
-        path_of: impl Fn(RouteName) -> Option<Arc<str>>,
-    ) -> Self {
-        let to = from + records.len() as u64;
-        let mut read = Self { to, used: Vec::with_capacity(records.len()), lost: 0, why: None };
-        for (number, bytes) in (from..).zip(records) {
-            let used = if record::is_committed(bytes, number) {
-                record::decode(bytes, &path_of)
-            } else {
-                Err("it is torn or of another place")
-            };
-            match used {
-                Ok(used) => read.used.push(used),
-                Err(why) => {
-                    read.lost += 1;
-                    read.why = Some(format!("record {number}: {why}"));
-                }
-            }
-        }
-        read
+        to
     }
 }

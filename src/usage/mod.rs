@@ -24,6 +24,7 @@ mod routes;
 mod segment;
 mod shelf;
 mod takeover;
+mod tally;
 mod writer;
 
 pub use flush::run as keep_booking;

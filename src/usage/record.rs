@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::domain::{KeyId, LeaseId, Millionths, OwnerId, Used};
+use crate::domain::{KeyId, LeaseId, Millionths, OwnerId, Used, UsedInHour};
 
 /// Bytes of a record.
 pub(super) const BYTES: usize = 192;
@@ -27,6 +27,11 @@ const OWNER: Field = Field { at: 144, most: 32, length_at: 44 };
 const NUMBER_AT: usize = 176;
 const CRC_AT: usize = 184;
 const FORM_AT: usize = 188;
+const HOUR_MS: i64 = 3_600_000;
+const NO_TIME: &str = "its time is none";
+const NO_KEY: &str = "its key is no text";
+const NO_OWNER: &str = "its owner is no text";
+const NO_ROUTE: &str = "its route is unknown";
 
 /// Where a text lies, and where its length.
 struct Field {
@@ -111,42 +116,111 @@ pub(super) fn is_committed(bytes: &[u8; BYTES], number: u64) -> bool {
     u64_at(bytes, NUMBER_AT) == number && u32_at(bytes, CRC_AT) == crc
 }
 
-/// What a committed record says; the error says what of it cannot be read.
-pub(super) fn decode(
-    bytes: &[u8; BYTES],
-    path_of: impl FnOnce(RouteName) -> Option<Arc<str>>,
-) -> Result<Used, &'static str> {
+/// What of a record makes requests alike: the hour, and the bytes of route, status, key and owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Alike {
+    hour: i64,
+    route: u64,
+    status: u16,
+    lengths: [u8; 2],
+    key: [u8; KEY.most],
+    owner: [u8; OWNER.most],
+}
+
+/// What a record adds to sums.
+pub(super) struct Amounts {
+    pub(super) cost: Millionths,
+    /// The lease that it was spent from, and how much of the cost was.
+    pub(super) lease: Option<(LeaseId, Millionths)>,
+}
+
+/// What requests a record is alike to.
+pub(super) fn alike(bytes: &[u8; BYTES]) -> Alike {
+    let at_ms = i64_at(bytes, 0);
+    Alike {
+        hour: at_ms - at_ms.rem_euclid(HOUR_MS),
+        route: u64_at(bytes, 32),
+        status: status(bytes),
+        lengths: [bytes[KEY.length_at], bytes[OWNER.length_at]],
+        key: *array_at(bytes, KEY.at),
+        owner: *array_at(bytes, OWNER.at),
+    }
+}
+
+/// The amounts of a committed record; the error says what of it cannot be read.
+pub(super) fn amounts(bytes: &[u8; BYTES]) -> Result<Amounts, &'static str> {
     if u32_at(bytes, FORM_AT) != FORM {
         return Err("it has another form than this version writes");
     }
     let amount = |at, what| Millionths::new(i64_at(bytes, at)).ok_or(what);
     let leased = amount(16, "the part from a lease is negative")?;
-    let route = RouteName(u64_at(bytes, 32));
-    Ok(Used {
-        at: Timestamp::from_millisecond(i64_at(bytes, 0)).map_err(|_| "its time is none")?,
-        request_id: text(bytes, &REQUEST_ID).ok_or("its request id is no text")?.to_owned(),
-        key: KeyId::from_text(text(bytes, &KEY).ok_or("its key is no text")?),
-        owner: OwnerId::from_text(text(bytes, &OWNER).ok_or("its owner is no text")?),
-        route: path_of(route).ok_or("its route is unknown")?.to_string(),
-        status: u16::from_le_bytes([bytes[40], bytes[41]]),
+    Ok(Amounts {
         cost: amount(8, "its cost is negative")?,
         lease: LeaseId::from_number(i64_at(bytes, 24)).map(|id| (id, leased)),
     })
 }
 
+/// So many requests that are alike, as a line of the books.
+pub(super) fn line_of(
+    alike: &Alike,
+    requests: u64,
+    cost: Millionths,
+    path_of: impl FnOnce(RouteName) -> Option<Arc<str>>,
+) -> Result<UsedInHour, &'static str> {
+    let [key, owner] = alike.lengths;
+    Ok(UsedInHour {
+        hour: Timestamp::from_millisecond(alike.hour).map_err(|_| NO_TIME)?,
+        key: KeyId::from_text(as_text(&alike.key, key).ok_or(NO_KEY)?),
+        owner: OwnerId::from_text(as_text(&alike.owner, owner).ok_or(NO_OWNER)?),
+        route: path_of(RouteName(alike.route)).ok_or(NO_ROUTE)?.to_string(),
+        status: alike.status,
+        requests,
+        cost,
+    })
+}
+
+/// What a committed record says; the error says what of it cannot be read.
+pub(super) fn decode(
+    bytes: &[u8; BYTES],
+    path_of: impl FnOnce(RouteName) -> Option<Arc<str>>,
+) -> Result<Used, &'static str> {
+    let Amounts { cost, lease } = amounts(bytes)?;
+    Ok(Used {
+        at: Timestamp::from_millisecond(i64_at(bytes, 0)).map_err(|_| NO_TIME)?,
+        request_id: text(bytes, &REQUEST_ID).ok_or("its request id is no text")?.to_owned(),
+        key: KeyId::from_text(text(bytes, &KEY).ok_or(NO_KEY)?),
+        owner: OwnerId::from_text(text(bytes, &OWNER).ok_or(NO_OWNER)?),
+        route: path_of(RouteName(u64_at(bytes, 32))).ok_or(NO_ROUTE)?.to_string(),
+        status: status(bytes),
+        cost,
+        lease,
+    })
+}
+
+fn status(bytes: &[u8; BYTES]) -> u16 {
+    u16::from_le_bytes(*array_at(bytes, 40))
+}
+
 fn text<'b>(bytes: &'b [u8; BYTES], field: &Field) -> Option<&'b str> {
-    let length = usize::from(bytes[field.length_at]);
-    let text = bytes[field.at..field.at + field.most].get(..length)?;
+    as_text(&bytes[field.at..field.at + field.most], bytes[field.length_at])
+}
+
+fn as_text(bytes: &[u8], length: u8) -> Option<&str> {
+    let text = bytes.get(..usize::from(length))?;
     // A NUL is what Postgres does not take for text.
     std::str::from_utf8(text).ok().filter(|text| !text.contains('\0'))
 }
 
+fn array_at<const N: usize>(bytes: &[u8; BYTES], at: usize) -> &[u8; N] {
+    bytes[at..].first_chunk().expect("the field is within the record")
+}
+
 fn u64_at(bytes: &[u8; BYTES], at: usize) -> u64 {
-    u64::from_le_bytes(*bytes[at..].first_chunk().expect("the field is within the record"))
+    u64::from_le_bytes(*array_at(bytes, at))
 }
 
 fn u32_at(bytes: &[u8; BYTES], at: usize) -> u32 {
-    u32::from_le_bytes(*bytes[at..].first_chunk().expect("the field is within the record"))
+    u32::from_le_bytes(*array_at(bytes, at))
 }
 
 fn i64_at(bytes: &[u8; BYTES], at: usize) -> i64 {

@@ -35,10 +35,8 @@ impl Books for This {
             write.undo().await?;
             return Ok(Booking::At(elsewhere));
         }
-        let sums = Sums::of(&batch.used);
-        if batch.keep_requests {
-            batch::keep(&mut write, &batch.used).await?;
-        }
+        let sums = Sums::of(batch);
+        batch::keep(&mut write, &batch.requests).await?;
         batch::count(&mut write, &sums).await?;
         if sums.moves_money() {
             spend(&mut write, &sums, now).await?;

@@ -60,7 +60,7 @@ impl Books for FakeBooks {
             return Ok(Booking::At(*position));
         }
         *position = batch.to;
-        state.ids.extend(batch.used.iter().map(|used| used.request_id.clone()));
+        state.ids.extend(batch.requests.iter().map(|used| used.request_id.clone()));
         if fault == Some(Fault::After) { Err(away()) } else { Ok(Booking::Done) }
     }
 

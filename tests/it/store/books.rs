@@ -38,9 +38,10 @@ fn leased(key: &Key, id: &str, cost: i64, lease: i64) -> Used {
     Used { lease: Some((lease, amount(cost))), ..used(key, id, cost) }
 }
 
+/// Of requests that are kept by themselves, too.
 fn batch(journal: &JournalId, from: u64, used: Vec<Used>) -> Batch {
-    let to = from + used.len() as u64;
-    Batch { journal: journal.clone(), worker: 0, from, to, used, keep_requests: true }
+    let counted = super::batch(journal, from, &used);
+    Batch { requests: used, ..counted }
 }
 
 impl TestStore {

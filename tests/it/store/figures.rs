@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use keygate::domain::{JournalId, Key, KeyId, Millionths, Month, Used};
 use keygate::store::books::Kept;
-use keygate::store::{Batch, NearBudget};
+use keygate::store::NearBudget;
 use rstest::rstest;
 
-use super::{Kind, TestStore, act, at};
+use super::{Kind, TestStore, act, at, batch};
 
 /// 2026-11-29T12:30:00Z.
 const NOW_MS: i64 = 1_795_955_400_000;
@@ -33,9 +33,7 @@ fn used(key: &Key, days_ago: i64, requests: usize, cost: i64) -> Vec<Used> {
 }
 
 async fn book(store: &TestStore, used: Vec<Used>) {
-    let (journal, to) = (JournalId::mint(), used.len() as u64);
-    let batch = Batch { journal, worker: 0, from: 0, to, used, keep_requests: false };
-    store.book(&batch, at(NOW_MS)).await.unwrap();
+    store.book(&batch(&JournalId::mint(), 0, &used), at(NOW_MS)).await.unwrap();
 }
 
 #[rstest]

@@ -29,7 +29,7 @@ fn ask(key: &Key, number: i64, least: i64) -> LeaseAsk {
         key: key.id.clone(),
         month: Month::from_number(MONTH),
         credits_of: None,
-        size: LeaseSize { want: i64::MAX, least, unit: 10, instances: 1 },
+        size: LeaseSize { want: i64::MAX, ample: 0, least, unit: 10, instances: 1 },
         lasts: HOUR,
     }
 }

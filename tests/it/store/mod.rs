@@ -28,9 +28,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use keygate::config::StoreLocation;
 use keygate::domain::{
-    Act, Environment, Key, KeyId, LastUse, Millionths, Owner, OwnerId, PublicId, Secret,
+    Act, Environment, JournalId, Key, KeyId, LastUse, Millionths, Owner, OwnerId, PublicId, Secret,
+    Used, UsedInHour,
 };
-use keygate::store::{self, Change, Changes, Feed, PageRequest, Store, StoreError};
+use keygate::store::{self, Batch, Change, Changes, Feed, PageRequest, Store, StoreError};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
@@ -165,6 +166,19 @@ impl Hand {
 }
 
 /// The moment so many milliseconds after the epoch.
+/// What a journal's first worker has to book of these, behind so many records.
+fn batch(journal: &JournalId, from: u64, used: &[Used]) -> Batch {
+    Batch {
+        journal: journal.clone(),
+        worker: 0,
+        from,
+        to: from + used.len() as u64,
+        used: used.iter().map(UsedInHour::from).collect(),
+        leased: used.iter().filter_map(|used| used.lease).collect(),
+        requests: Vec::new(),
+    }
+}
+
 fn at(milliseconds: i64) -> Timestamp {
     Timestamp::from_millisecond(milliseconds).unwrap()
 }

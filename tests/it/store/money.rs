@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use keygate::domain::money::LeaseSize;
 use keygate::domain::{JournalId, Key, LeaseId, Millionths, Month, OwnerId, Used};
-use keygate::store::{Batch, Booking, Grant, LeaseAsk};
+use keygate::store::{Booking, Grant, LeaseAsk};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::{Kind, TestStore, act, at};
+use super::{Kind, TestStore, act, at, batch};
 use crate::support::block_on;
 
 /// 2026-11-29T12:30:00Z.
@@ -129,7 +129,7 @@ impl World {
             key: self.keys[key].id.clone(),
             month: Month::of_ms(NOW_MS),
             credits_of: Some(OwnerId::from_text("default")),
-            size: LeaseSize { want, least, unit: 1, instances: HOLDERS },
+            size: LeaseSize { want, ample: want, least, unit: 1, instances: HOLDERS },
             lasts: std::time::Duration::from_hours(1),
         };
         if let Grant::Granted(amount) = self.store.grant(&ask).await.unwrap() {
@@ -175,7 +175,7 @@ impl World {
         let from = self.positions[holder];
         let to = from + used.len() as u64;
         let journal = self.journals[holder].clone();
-        let batch = Batch { journal, worker: 0, from, to, used, keep_requests: false };
+        let batch = batch(&journal, from, &used);
         assert_eq!(self.store.book(&batch, at(NOW_MS)).await.unwrap(), Booking::Done);
         // Whoever brings it again is told where the books are, and nothing is booked twice.
         if from != to {

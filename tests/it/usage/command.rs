@@ -55,10 +55,10 @@ fn what_was_used_is_told_by_day_key_owner_route_and_status(
 }
 
 #[test]
-fn only_counts_are_kept_where_that_is_wished() {
+fn only_counts_are_kept_where_nothing_else_is_wished() {
     let origin = Origin::start();
-    let setup = TestGateway::with(TestStore::sqlite()).config(CONFIG);
-    let setup = setup.config("[usage]\nkeep_requests = \"0s\"");
+    let setup = TestGateway::with(TestStore::sqlite());
+    let setup = setup.config("[[routes]]\npath = \"/**\"\nupstream = \"api\"");
     let gateway = setup.upstream("api", &origin).start();
     let key = gateway.key("--name a");
     assert_eq!(gateway.curl("/a").bearer(&key).send().status, 200);

@@ -12,6 +12,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use crate::support::{TestGateway, TestStore, block_on, until};
 
 const CONFIG: &str = r#"
+[usage]
+keep_requests = "1d"
 [limits]
 per_key = ["100000000/min"]
 [[routes]]

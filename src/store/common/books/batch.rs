@@ -7,10 +7,8 @@ use sqlx::query;
 
 use super::super::Write;
 use super::list;
-use crate::domain::{LeaseId, Month, Used};
-use crate::store::Result;
-
-const HOUR_MS: i64 = 3_600_000;
+use crate::domain::{LeaseId, Month, Used, UsedInHour};
+use crate::store::{Batch, Result};
 
 /// Hour, key, owner, route, status.
 type Group<'u> = (i64, &'u str, &'u str, &'u str, u16);
@@ -30,31 +28,30 @@ pub(super) struct Sums<'u> {
 
 impl<'u> Sums<'u> {
     /// Adds up.
-    pub(super) fn of(used: &'u [Used]) -> Self {
+    pub(super) fn of(batch: &'u Batch) -> Self {
         let mut sums = Self::default();
-        for used in used {
+        for used in &batch.used {
             sums.add(used);
+        }
+        for (lease, amount) in batch.leased.iter().filter(|(_, amount)| amount.get() > 0) {
+            let leased = sums.leased.entry(LeaseId::number(*lease)).or_default();
+            *leased = leased.saturating_add(amount.get());
         }
         sums
     }
 
-    fn add(&mut self, used: &'u Used) {
-        let (at_ms, cost) = (used.at.as_millisecond(), used.cost.get());
-        let hour = at_ms - at_ms.rem_euclid(HOUR_MS);
+    fn add(&mut self, used: &'u UsedInHour) {
+        let (hour, cost) = (used.hour.as_millisecond(), used.cost.get());
         let group = (hour, used.key.as_str(), used.owner.as_str(), &*used.route, used.status);
         let (requests, sum) = self.hours.entry(group).or_default();
-        *requests += 1;
+        *requests += used.requests.cast_signed();
         *sum = sum.saturating_add(cost);
         if cost > 0 {
-            let month = i64::from(Month::of(used.at).number());
+            let month = i64::from(Month::of(used.hour).number());
             let spent = self.spent.entry((used.key.as_str().to_owned(), month)).or_default();
             *spent = spent.saturating_add(cost);
             let owner = self.owners.entry(used.owner.as_str().to_owned()).or_default();
             *owner = owner.saturating_add(cost);
-        }
-        if let Some((lease, amount)) = used.lease.filter(|(_, amount)| amount.get() > 0) {
-            let leased = self.leased.entry(LeaseId::number(lease)).or_default();
-            *leased = leased.saturating_add(amount.get());
         }
     }
 
