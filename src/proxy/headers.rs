@@ -3,9 +3,12 @@
 //! The one rule: everything that could be ours is taken off first, in any spelling, and what is ours
 //! is set last, so that no client can say it for us.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use http::{HeaderMap, HeaderValue};
 
@@ -35,7 +38,7 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Hop-by-hop (RFC 9110 section 7.6.1), and framing, which the HTTP library writes anew.
-const HOP_BY_HOP: [HeaderName; 10] = [
+static HOP_BY_HOP: [HeaderName; 10] = [
     CONNECTION,
     TE,
     TRAILER,
@@ -49,7 +52,7 @@ const HOP_BY_HOP: [HeaderName; 10] = [
 ];
 /// What a client says of itself and no trusted proxy confirmed, and what could make an upstream
 /// take another method or length than was checked.
-const UNTRUSTED: [HeaderName; 9] = [
+static UNTRUSTED: [HeaderName; 9] = [
     FORWARDED,
     X_REAL_IP,
     TRACESTATE,
@@ -72,32 +75,32 @@ impl Trace {
     /// Takes the client's request id if it is 1 to 64 of `[A-Za-z0-9._-]`, else the trace's own;
     /// and the trace of a peer that is believed, else begins one.
     pub fn new(headers: &HeaderMap, believed: bool, random: [u8; 24]) -> Self {
-        let text = Bytes::from(traceparent(random));
-        let own = || HeaderValue::from_maybe_shared(text.slice(3..35));
+        let text = Bytes::from_owner(traceparent(random));
+        let value = |text| HeaderValue::from_maybe_shared(text).expect("hex is a header's value");
         let given = headers.get(X_REQUEST_ID).filter(|id| is_request_id(id.as_bytes()));
+        let before = if believed { begun_before(headers) } else { None };
         Self {
-            request_id: given.cloned().unwrap_or_else(|| own().expect("hex is a header's value")),
-            traceparent: begun_before(headers).filter(|_| believed).unwrap_or_else(|| {
-                HeaderValue::from_maybe_shared(text).expect("hex is a header's value")
-            }),
+            request_id: given.cloned().unwrap_or_else(|| value(text.slice(TRACE_ID))),
+            traceparent: before.unwrap_or_else(|| value(text)),
         }
     }
 }
 
+/// Where the trace's id lies in a `traceparent`.
+const TRACE_ID: Range<usize> = 3..35;
+
 /// `00-{trace id}-{parent id}-01`: the trace is begun here. It is marked as sampled because the
 /// common parent-based samplers follow the mark, and an upstream would else record nothing at all.
-fn traceparent(random: [u8; 24]) -> Vec<u8> {
+fn traceparent(random: [u8; 24]) -> [u8; 55] {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut text = Vec::with_capacity(55);
-    text.extend_from_slice(b"00-");
-    for (place, byte) in random.iter().enumerate() {
-        if place == 16 {
-            text.push(b'-');
+    let mut text = *b"00-................................-................-01";
+    let (trace, parent) = random.split_at(16);
+    for (id, from) in [(trace, TRACE_ID.start), (parent, TRACE_ID.end + 1)] {
+        for (byte, digits) in id.iter().zip(text[from..].chunks_exact_mut(2)) {
+            digits[0] = HEX[usize::from(byte >> 4)];
+            digits[1] = HEX[usize::from(byte & 15)];
         }
-        text.push(HEX[usize::from(byte >> 4)]);
-        text.push(HEX[usize::from(byte & 15)]);
     }
-    text.extend_from_slice(b"-01");
     text
 }
 
@@ -140,24 +143,58 @@ pub struct Outbound<'a> {
     pub authority: Option<&'a HeaderValue>,
 }
 
+/// What stands among a head's names, found in one pass: hardly any head has any of it, and to look for
+/// each name would cost a hash of it.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    hop_by_hop: bool,
+    untrusted: bool,
+    cookie: bool,
+}
+
+impl Seen {
+    fn among(headers: &HeaderMap, outbound: &Outbound<'_>) -> Self {
+        let underscores = outbound.route.underscore_headers;
+        let mut seen = Self::default();
+        for name in headers.keys() {
+            seen.hop_by_hop |= HOP_BY_HOP.contains(name);
+            seen.untrusted |= UNTRUSTED.contains(name)
+                || is_forged(name.as_str(), &outbound.plan.identity, underscores);
+            seen.cookie |= *name == COOKIE;
+        }
+        seen
+    }
+}
+
+/// Room for what is ours to set on every request.
+const OURS: usize = 14;
+
 /// Makes a client's headers the upstream's. What comes back are the trailers that may go on.
 pub fn to_upstream(headers: &mut HeaderMap, outbound: &Outbound<'_>) -> Box<[HeaderName]> {
+    let seen = Seen::among(headers, outbound);
     let announced = if outbound.route.forward_trailers {
         trailers::announced(headers, |name| trailers::may_go_up(name, outbound))
     } else {
         Box::default()
     };
-    let takes_trailers = trailers::are_welcome(headers);
-    remove_hop_by_hop(headers);
-    remove_credentials(headers, outbound);
-    cookies::remove_sessions(headers);
-    let traced =
-        outbound.sender.believed && headers.get(TRACEPARENT) == Some(&outbound.trace.traceparent);
-    let state = traced.then(|| headers.remove(TRACESTATE)).flatten();
-    remove_forgeries(headers, &outbound.plan.identity, outbound.route.underscore_headers);
-    if let Some(state) = state {
-        headers.insert(TRACESTATE, state);
+    let takes_trailers = seen.hop_by_hop && trailers::are_welcome(headers);
+    if seen.hop_by_hop {
+        remove_hop_by_hop(headers);
     }
+    remove_credentials(headers, outbound);
+    if seen.cookie {
+        cookies::remove_sessions(headers);
+    }
+    if seen.untrusted {
+        let traced = outbound.sender.believed
+            && headers.get(TRACEPARENT) == Some(&outbound.trace.traceparent);
+        let state = traced.then(|| headers.remove(TRACESTATE)).flatten();
+        remove_forgeries(headers, &outbound.plan.identity, outbound.route.underscore_headers);
+        if let Some(state) = state {
+            headers.insert(TRACESTATE, state);
+        }
+    }
+    headers.reserve(OURS);
     for (name, value) in &outbound.plan.upstreams[outbound.route.upstream].upstream.set_headers {
         headers.insert(name.clone(), value.clone());
     }
@@ -176,9 +213,11 @@ pub fn to_upstream(headers: &mut HeaderMap, outbound: &Outbound<'_>) -> Box<[Hea
 
 /// Makes an upstream's headers the client's.
 pub fn to_client(headers: &mut HeaderMap) {
-    let announced = trailers::announced(headers, trailers::may_come_down);
-    remove_hop_by_hop(headers);
-    trailers::announce(headers, &announced);
+    if headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        let announced = trailers::announced(headers, trailers::may_come_down);
+        remove_hop_by_hop(headers);
+        trailers::announce(headers, &announced);
+    }
 }
 
 /// Those that `Connection` names go too, but for the ones that a client may not take away: the
@@ -267,8 +306,10 @@ fn set_forwarded(headers: &mut HeaderMap, outbound: &Outbound<'_>) {
     let believed = outbound.sender.believed;
     let host = headers.get(HOST).cloned();
     if !believed || !headers.contains_key(X_FORWARDED_HOST) {
-        headers.remove(X_FORWARDED_HOST);
-        headers.extend(host.clone().map(|host| (X_FORWARDED_HOST, host)));
+        match &host {
+            Some(host) => headers.insert(X_FORWARDED_HOST, host.clone()),
+            None => headers.remove(X_FORWARDED_HOST),
+        };
     }
     if let (None, Some(authority)) = (host, outbound.authority) {
         headers.insert(HOST, authority.clone());

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use jiff::Timestamp;
@@ -177,6 +177,8 @@ fn own_header(refusal: &Refusal) -> Option<(HeaderName, HeaderValue)> {
 }
 
 /// Says how the limit nearest to its end stands. `wall_ms` is milliseconds since the Unix epoch.
+///
+/// Every answer has these, so their texts are written into one allocation that all five share.
 pub fn rate_limit_headers(
     headers: &mut HeaderMap,
     limit: Limit,
@@ -185,13 +187,57 @@ pub fn rate_limit_headers(
     wall_ms: i64,
 ) {
     let reset_at = (wall_ms.unsigned_abs() + reset_in_ms).div_ceil(1_000);
-    headers.insert(X_LIMIT, limit.max.get().into());
-    headers.insert(X_REMAINING, remaining.into());
-    headers.insert(X_RESET, reset_at.into());
     let reset_in = reset_in_ms.div_ceil(1_000);
-    insert_text(headers, LIMIT, format!("\"{limit}\";r={remaining};t={reset_in}"));
-    let policy = format!("\"{limit}\";q={};w={}", limit.max, limit.window.seconds());
-    insert_text(headers, POLICY, policy);
+    let max = u64::from(limit.max.get());
+    let mut texts = Texts::new();
+    let quoted = |texts: &mut Texts| {
+        texts.text("\"").number(max).text("/").text(limit.window.name()).text("\";");
+    };
+    quoted(&mut texts);
+    let left = texts.text("r=").end();
+    let left = left..texts.number(remaining.into()).end();
+    let standing = 0..texts.text(";t=").number(reset_in).end();
+    quoted(&mut texts);
+    let most = texts.text("q=").end();
+    let most = most..texts.number(max).end();
+    let policy = standing.end..texts.text(";w=").number(limit.window.seconds().into()).end();
+    let at = policy.end..texts.number(reset_at).end();
+    let texts = texts.finish();
+    headers.reserve(8);
+    for (name, range) in
+        [(X_LIMIT, most), (X_REMAINING, left), (X_RESET, at), (LIMIT, standing), (POLICY, policy)]
+    {
+        let value = HeaderValue::from_maybe_shared(texts.slice(range));
+        headers.insert(name, value.expect("digits and names make a header's value"));
+    }
+}
+
+/// Texts one behind the other.
+struct Texts(BytesMut);
+
+impl Texts {
+    /// None yet, with room for the longest.
+    fn new() -> Self {
+        Self(BytesMut::with_capacity(160))
+    }
+
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.0.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    fn number(&mut self, number: u64) -> &mut Self {
+        self.text(itoa::Buffer::new().format(number))
+    }
+
+    /// Where the next text begins.
+    fn end(&self) -> usize {
+        self.0.len()
+    }
+
+    fn finish(self) -> Bytes {
+        self.0.freeze()
+    }
 }
 
 /// Tells a client until when it should have a new secret, and where its own stops then, that too.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use keygate::domain::{JournalId, Key, KeyId, Millionths, Month, Used};
-use keygate::store::books::Kept;
 use keygate::store::NearBudget;
+use keygate::store::books::Kept;
 use rstest::rstest;
 
 use super::{Kind, TestStore, act, at, batch};
