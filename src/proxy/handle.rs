@@ -57,7 +57,7 @@ pub async fn handle(
         // 4: the credential.
         let credential = credential::find(request.headers(), &plan.config.keys.headers)?;
         // 5 to 7: verify, address, scopes.
-        let now = worker.now();
+        let now = meter.begun_at();
         let caller = Caller { address: client, metrics: worker.metrics() };
         let format = &plan.config.keys.format;
         let verified =

@@ -24,7 +24,7 @@ use super::route::Route;
 use super::upstream::TargetPool;
 use super::worker::Worker;
 use crate::auth::Verified;
-use crate::auth::table::{KeyRecord, RotateBy};
+use crate::auth::table::{KeyRecord, Moment, RotateBy};
 use crate::domain::{Key, Millionths, Reason, Refusal};
 use crate::limit::Standing;
 use crate::spend::{CostError, Reservation};
@@ -41,7 +41,7 @@ pub struct Meter {
     connection: Rc<Connection>,
     sender: Sender,
     begun: Instant,
-    begun_wall_ms: i64,
+    begun_at: Moment,
     method: Method,
     /// As the client sent it; `None` where nobody wants to know it.
     target: Option<Uri>,
@@ -78,12 +78,13 @@ impl Meter {
     ) -> Self {
         let logged = worker.access_log().wants();
         let wanted = logged || adopted.plan.config.admin.keep_refusals > 0;
+        let begun = Instant::now();
         Self {
             connection,
             sender,
             adopted,
-            begun: Instant::now(),
-            begun_wall_ms: worker.now().wall_ms,
+            begun,
+            begun_at: worker.moment_of(begun),
             method: request.method().clone(),
             target: wanted.then(|| request.uri().clone()),
             logged,
@@ -106,6 +107,17 @@ impl Meter {
         }
     }
 
+    /// When it began, by both clocks: the one time that all its checks go by.
+    pub fn begun_at(&self) -> Moment {
+        self.begun_at
+    }
+
+    /// The wall's time now, as far as the coarse clock knows how long ago it began.
+    fn wall_ms(&self) -> i64 {
+        let ms = self.worker.now_ms().saturating_sub(self.begun_at.monotonic_ms);
+        self.begun_at.wall_ms + ms.cast_signed()
+    }
+
     /// The route it took, by its place in the configuration.
     pub fn routed(&mut self, route: usize) {
         self.route = Some(route);
@@ -116,7 +128,7 @@ impl Meter {
         let (key, secret) = (Arc::clone(verified.key()), verified.secret.id);
         self.connection.held_by(Holder { key, secret });
         let policy = &self.adopted.plan.policy;
-        self.rotate_by = verified.rotate_by(policy, || self.worker.now().wall_ms);
+        self.rotate_by = verified.rotate_by(policy, || self.begun_at.wall_ms);
     }
 
     /// Takes its place in the usage journal; without one it must not be forwarded.
@@ -140,7 +152,7 @@ impl Meter {
         let cost = if record.counted { cost } else { 0 };
         let lease = self.payment.take().map(|payment| payment.settle(cost));
         place.fill(&Line {
-            at_ms: self.worker.now().wall_ms,
+            at_ms: self.wall_ms(),
             request_id: self.request_id.as_bytes(),
             key: record.key.id.as_str(),
             owner: record.key.owner_id.as_str(),
@@ -182,8 +194,8 @@ impl Meter {
             readable.say(headers);
         }
         if let Some(Standing { limit, remaining, reset_in_ms, .. }) = self.standing {
-            let now_ms = self.worker.now().wall_ms;
-            respond::rate_limit_headers(headers, limit, remaining, reset_in_ms, now_ms);
+            let wall_ms = self.begun_at.wall_ms;
+            respond::rate_limit_headers(headers, limit, remaining, reset_in_ms, wall_ms);
         }
         if let Some(rotate_by) = self.rotate_by {
             respond::rotation_headers(headers, rotate_by);
@@ -229,7 +241,7 @@ impl Meter {
         });
         let noted = Noted {
             request_id: masked(self.request_id.to_str().unwrap_or_default(), format).into(),
-            at_ms: self.begun_wall_ms,
+            at_ms: self.begun_at.wall_ms,
             client: self.sender.address,
             method: read.then(|| kept_method(&self.method, format)),
             target: self.target.as_ref().filter(|_| read).map(|target| kept_target(target, format)),
@@ -279,7 +291,7 @@ impl Meter {
         let upstream = route.and_then(|route| plan.upstreams.get(route.upstream));
         let upstream = upstream.map(|it| it.upstream.name.as_str());
         self.worker.access_log().write(&Entry {
-            at_ms: self.begun_wall_ms,
+            at_ms: self.begun_at.wall_ms,
             request_id: self.request_id.to_str().unwrap_or_default(),
             client: self.sender.address,
             method: Some(self.method.as_str()),

@@ -232,9 +232,14 @@ impl Worker {
         self.shared.auth.sync.now()
     }
 
-    /// Monotonic milliseconds.
+    /// The time by both clocks, where it is that instant now.
+    pub fn moment_of(&self, now: Instant) -> Moment {
+        self.shared.auth.sync.moment_of(now)
+    }
+
+    /// Monotonic milliseconds, to some of them: for timeouts.
     pub fn now_ms(&self) -> u64 {
-        self.shared.auth.sync.monotonic_ms()
+        self.shared.auth.sync.coarse_ms()
     }
 
     /// When, while it drains, tunnels that are left must end; `u64::MAX`: not in sight.
@@ -273,8 +278,7 @@ impl Worker {
     /// Wakes or ends what has waited too long or whose key has ended, and closes idle upstream
     /// connections.
     fn sweep(&self) {
-        let now = self.now();
-        let now_ms = now.monotonic_ms;
+        let (now, now_ms) = (self.now(), self.now_ms());
         let looks_at_keys = self.sweeps.get().is_multiple_of(KEYS_EVERY);
         self.sweeps.set(self.sweeps.get().wrapping_add(1));
         let adopted = self.adopted();
