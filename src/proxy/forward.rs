@@ -343,12 +343,12 @@ pub struct Stream {
     lease: Option<Lease>,
     timeout_ms: u64,
     grpc: bool,
-    meter: Option<Meter>,
+    meter: Option<Box<Meter>>,
 }
 
 impl Stream {
     /// Hands it the request's account, which ends with it. `grpc`: it answers a call.
-    pub fn account(&mut self, meter: Meter, grpc: bool) {
+    pub fn account(&mut self, meter: Box<Meter>, grpc: bool) {
         self.grpc = grpc;
         if self.inner.is_end_stream() {
             self.give_back(&meter);

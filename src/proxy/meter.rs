@@ -1,7 +1,8 @@
 //! What is kept of a request while it lasts, and booked when it ends, however it ends.
 //!
 //! A [`Meter`] is made with the request and dropped with its answer's last byte, or when the client
-//! leaves before: dropping it is what counts and logs, so nothing that was begun is forgotten.
+//! leaves before: dropping it is what counts and logs, so nothing that was begun is forgotten. It goes
+//! through many hands, so it is in a box.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -75,11 +76,11 @@ impl Meter {
         sender: Sender,
         request: &Request<Incoming>,
         trace: &Trace,
-    ) -> Self {
+    ) -> Box<Self> {
         let logged = worker.access_log().wants();
         let wanted = logged || adopted.plan.config.admin.keep_refusals > 0;
         let begun = Instant::now();
-        Self {
+        Box::new(Self {
             connection,
             sender,
             adopted,
@@ -104,7 +105,7 @@ impl Meter {
             bytes_out: 0,
             place: None,
             worker,
-        }
+        })
     }
 
     /// When it began, by both clocks: the one time that all its checks go by.

@@ -4,9 +4,10 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
+use std::thread;
 
 use futures_util::FutureExt as _;
 use http::header::CONNECTION;
@@ -100,6 +101,7 @@ pub async fn serve(
         Err(refusal)
     } else {
         let handling = handler(&worker, &adopted, request, &trace, &mut meter);
+        let handling = pin!(AssertUnwindSafe(handling).catch_unwind());
         attended(handling, &connection, worker.metrics()).await
     };
     let mut response = match outcome {
@@ -132,13 +134,16 @@ fn sender(
     (Sender { address: peer, believed: false }, refused.or(Some(refusal)))
 }
 
-/// What comes of a request, unless its key ends while it waits. A panic costs it and no other.
+/// What a handler's future gives, or what was thrown in it.
+type Handled = thread::Result<Result<Response<Outgoing>, Refusal>>;
+
+/// What comes of a request, unless its key ends while it waits. A panic costs it and no other. The
+/// future is large, so it stays where it is.
 async fn attended(
-    handling: impl Future<Output = Result<Response<Outgoing>, Refusal>>,
+    mut handling: Pin<&mut impl Future<Output = Handled>>,
     connection: &Connection,
     metrics: &WorkerMetrics,
 ) -> Result<Response<Outgoing>, Refusal> {
-    let mut handling = pin!(AssertUnwindSafe(handling).catch_unwind());
     poll_fn(|cx| match connection.cut() {
         Some(reason) => Poll::Ready(Err(reason.into())),
         None => handling.as_mut().poll(cx).map(|outcome| {
@@ -154,7 +159,7 @@ async fn attended(
 fn answered(
     mut response: Response<Outgoing>,
     dialect: Dialect,
-    mut meter: Meter,
+    mut meter: Box<Meter>,
 ) -> Response<Outgoing> {
     meter.status(response.status().as_u16(), None);
     meter.say_standing(response.headers_mut());
@@ -184,7 +189,7 @@ fn refuse(
     refusal: &Refusal,
     dialect: Dialect,
     has_body: bool,
-    mut meter: Meter,
+    mut meter: Box<Meter>,
 ) -> Response<Outgoing> {
     let (reason, now) = (refusal.reason(), worker.now());
     // A request that was cut had been let in: nobody was guessing.

@@ -40,7 +40,7 @@ pub struct Tunnel {
     /// The tunnel is one of the target's connections until its end.
     _lease: Lease,
     idle_ms: u64,
-    meter: Option<Meter>,
+    meter: Option<Box<Meter>>,
 }
 
 impl Tunnel {
@@ -50,7 +50,7 @@ impl Tunnel {
     }
 
     /// Hands it the request's account, which ends with it.
-    pub fn account(&mut self, meter: Meter) {
+    pub fn account(&mut self, meter: Box<Meter>) {
         self.meter = Some(meter);
     }
 
@@ -94,7 +94,7 @@ struct Running<C, U> {
     down: Way,
     idle_ms: u64,
     until_ms: u64,
-    meter: Meter,
+    meter: Box<Meter>,
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin, U: AsyncRead + AsyncWrite + Unpin> Running<C, U> {
