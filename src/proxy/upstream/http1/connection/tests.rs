@@ -163,8 +163,8 @@ async fn a_body_goes_out_as_its_size_is_known_however_little_is_taken_at_once() 
     for (body, sent) in bodies {
         let (mut client, mut far) = connected(7);
         let upstream = async {
-            let got = until(&mut far, &sent).await;
-            assert_eq!(got, format!("POST /a?b HTTP/1.1\r\nhost: h\r\n{sent}"));
+            let whole = format!("POST /a?b HTTP/1.1\r\nhost: h\r\n{sent}");
+            assert_eq!(until(&mut far, &whole).await, whole);
             far.write_all(b"HTTP/1.1 204 None\r\n\r\n").await.unwrap();
         };
         let (read, ()) = tokio::join!(answer(&mut client, request("POST", body)), upstream);
