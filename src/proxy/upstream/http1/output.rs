@@ -68,7 +68,9 @@ impl Output {
     pub(super) fn head(&mut self, parts: &Parts, framing: Framing) {
         let out = &mut self.own;
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        for part in [parts.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
+        // RFC 9112 section 3.2.1: an absolute target may have a query and no path.
+        let path = if target.starts_with('?') { " /" } else { " " };
+        for part in [parts.method.as_str(), path, target, " HTTP/1.1\r\n"] {
             out.extend_from_slice(part.as_bytes());
         }
         for (name, value) in &parts.headers {

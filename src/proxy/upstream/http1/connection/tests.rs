@@ -190,6 +190,20 @@ async fn the_fields_do_not_say_how_the_body_is_framed() {
 }
 
 #[tokio::test]
+async fn a_target_has_a_path_even_if_its_uri_has_none() {
+    let targets =
+        [("http://a?b", "/?b"), ("http://a", "/"), ("/?", "/?"), ("/%61", "/%61"), ("*", "*")];
+    for (uri, sent) in targets {
+        let (mut client, mut far) = connected(1024);
+        let request = Request::options(uri).body(empty()).unwrap();
+        far.write_all(b"HTTP/1.1 204 None\r\n\r\n").await.unwrap();
+        client.send(request).await.ok().unwrap();
+        let got = until(&mut far, "\r\n\r\n").await;
+        assert_eq!(got, format!("OPTIONS {sent} HTTP/1.1\r\n\r\n"));
+    }
+}
+
+#[tokio::test]
 async fn an_early_answer_is_read_while_the_request_is_still_sent_and_ends_the_connection() {
     let (mut client, mut far) = connected(1024);
     far.write_all(b"HTTP/1.1 409 No\r\ncontent-length: 6\r\n\r\nenough").await.unwrap();
