@@ -26,6 +26,11 @@ pub mod proxy {
     pub mod messages;
     pub mod path;
     pub mod proxy_protocol;
+    pub mod upstream {
+        //! Of the upstreams, how HTTP/1.1 is spoken.
+
+        pub mod http1;
+    }
 }
 #[path = "../../src/telemetry/access"]
 pub mod telemetry {
@@ -41,7 +46,7 @@ pub mod tls;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("secret", targets::secret::check),
     ("head", targets::head::check),
     ("path", targets::path::check),
@@ -49,6 +54,7 @@ pub const TARGETS: [Target; 7] = [
     ("config", targets::config::check),
     ("proxy_protocol", targets::proxy_protocol::check),
     ("forwarded", targets::forwarded::check),
+    ("answer", targets::answer::check),
 ];
 
 /// The target of that name.

@@ -1,7 +1,9 @@
-//! Where a chunked body ends (RFC 9112 section 7.1), found without holding any of it.
+//! What a chunked body is made of and where it ends (RFC 9112 section 7.1), found without holding
+//! any of it.
 //!
 //! Stricter than the RFC lets a reader be: lines end with CRLF, sizes are hex digits, extensions and
-//! trailers are bounded. The HTTP library decodes the same bytes again; this only finds their end.
+//! trailers are bounded. Of a client's body this only finds the end, the HTTP library decodes the
+//! same bytes again; of an upstream's answer it tells data from framing.
 
 use super::head::{MAX_FIELDS, is_token};
 
@@ -48,6 +50,17 @@ pub struct Chunks {
     trailers: u8,
 }
 
+/// What some bytes of a chunked body are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Sizes, extensions and the ends of lines.
+    Framing,
+    /// Of a chunk's data.
+    Data,
+    /// Of the trailers, the empty line that ends the body included.
+    Trailers,
+}
+
 impl Default for Chunks {
     fn default() -> Self {
         Self { at: At::Size(0), size: 0, side: 0, trailers: 0 }
@@ -59,22 +72,53 @@ impl Chunks {
     pub fn advance(&mut self, bytes: &[u8]) -> usize {
         let mut used = 0;
         while used < bytes.len() {
-            if self.at == At::Data {
-                let taken = self.size.min((bytes.len() - used) as u64);
-                self.size -= taken;
-                used += taken as usize;
-                if self.size == 0 {
-                    self.at = At::DataEnd;
-                }
-                continue;
+            match self.next(&bytes[used..]) {
+                (_, 0) => break,
+                (_, length) => used += length,
             }
-            if matches!(self.at, At::Done | At::Broken) {
-                break;
-            }
-            self.at = self.behind(bytes[used]);
-            used += usize::from(self.at != At::Broken);
         }
         used
+    }
+
+    /// What stands first in `bytes`, and how many of them it takes: none once the body has ended or
+    /// is broken.
+    pub fn next(&mut self, bytes: &[u8]) -> (Part, usize) {
+        let part = self.part();
+        if part == Part::Data {
+            let taken = self.size.min(bytes.len() as u64);
+            self.size -= taken;
+            if self.size == 0 {
+                self.at = At::DataEnd;
+            }
+            return (part, taken as usize);
+        }
+        let mut used = 0;
+        while used < bytes.len() && self.part() == part && !self.is_done() {
+            self.at = self.behind(bytes[used]);
+            if self.is_broken() {
+                break;
+            }
+            used += 1;
+        }
+        (part, used)
+    }
+
+    fn part(&self) -> Part {
+        match self.at {
+            At::Data => Part::Data,
+            At::TrailerStart
+            | At::TrailerName
+            | At::TrailerValue
+            | At::TrailerEnd
+            | At::LastLineFeed
+            | At::Done => Part::Trailers,
+            _ => Part::Framing,
+        }
+    }
+
+    /// Whether a chunk's data comes next.
+    pub fn is_at_data(&self) -> bool {
+        self.at == At::Data
     }
 
     /// Whether the body has ended.
@@ -177,6 +221,30 @@ mod tests {
         ] {
             assert_eq!(end(&format!("{good}{broken}")), (good.len(), true), "{good:?}{broken:?}");
         }
+    }
+
+    #[test]
+    fn data_is_told_from_framing_and_trailers() {
+        let (mut chunks, mut rest) = (Chunks::default(), "3;e\r\nabc\r\n0\r\nT: v\r\n\r\nnext");
+        let mut parts = Vec::new();
+        loop {
+            let (part, length) = chunks.next(rest.as_bytes());
+            if length == 0 {
+                break;
+            }
+            parts.push((part, &rest[..length]));
+            rest = &rest[length..];
+        }
+        assert_eq!(
+            parts,
+            [
+                (Part::Framing, "3;e\r\n"),
+                (Part::Data, "abc"),
+                (Part::Framing, "\r\n0\r\n"),
+                (Part::Trailers, "T: v\r\n\r\n"),
+            ]
+        );
+        assert_eq!(rest, "next");
     }
 
     #[test]

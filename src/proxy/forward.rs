@@ -23,7 +23,7 @@ use super::meter::Meter;
 use super::route::Route;
 use super::trailers;
 use super::tunnel::Tunnel;
-use super::upstream::{self, Lease, TargetPool, Unavailable};
+use super::upstream::{Lease, TargetPool, Unavailable, Upgraded};
 use super::websocket;
 use crate::domain::{Environment, Reason, Refusal};
 
@@ -94,8 +94,9 @@ pub async fn forward(
                     meter.used(decided.route, &holder.rights.record, response.status(), cost);
                 }
                 if upgrade && websocket::is_granted(response.status(), response.headers()) {
+                    let upgraded = lease.upgrade().ok_or(Reason::UpstreamUnavailable)?;
                     meter.answered();
-                    return Ok(switch(response, lease, decided.route.tunnel_idle_ms));
+                    return Ok(switch(response, upgraded, decided.route.tunnel_idle_ms));
                 }
                 let refused = must_upgrade && response.status().is_success();
                 if refused || response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -248,7 +249,7 @@ async fn send(
     pool: &Rc<TargetPool>,
     sending: &Sending,
     meter: &Meter,
-) -> Result<(Response<Incoming>, Lease), Failure> {
+) -> Result<(Response<()>, Lease), Failure> {
     meter.connection().set_deadline(meter.worker().now_ms() + sending.timeout_ms);
     let mut left_alone = false;
     loop {
@@ -264,25 +265,24 @@ async fn send(
         let untouched = lease.is_shared().then(|| Again::without_body(&request)).flatten();
         let reused = lease.idle_ms.is_some();
         let sent = in_time(lease.send(request), sending.timeout_ms, meter).await;
-        let mut error = match sent {
+        let failed = match sent {
             None => return Err(Failure::Overdue),
             Some(Ok(response)) => return Ok((response, lease)),
-            Some(Err(error)) => error,
+            Some(Err(failed)) => failed,
         };
-        let message = error.take_message();
-        let error = error.into_error();
-        request = match (message, again, untouched) {
-            (Some(request), _, _) if reused => request,
-            (Some(request), _, _) => return Err(Failure::NotSent(request, chain(&error))),
-            (None, _, Some(untouched)) if upstream::is_refused(&error) => {
+        let cause = || chain(&*failed.cause);
+        request = match (failed.request, again, untouched) {
+            (Some(request), _, _) if reused => *request,
+            (Some(request), _, _) => return Err(Failure::NotSent(*request, cause())),
+            (None, _, Some(untouched)) if failed.refused => {
                 if left_alone {
-                    return Err(Failure::NotSent(untouched.request(), chain(&error)));
+                    return Err(Failure::NotSent(untouched.request(), cause()));
                 }
                 left_alone = true;
                 untouched.request()
             }
             (None, Some(again), _) => again.request(),
-            (None, None, _) => return Err(Failure::Lost(chain(&error))),
+            (None, None, _) => return Err(Failure::Lost(cause())),
         };
     }
 }
@@ -316,30 +316,29 @@ async fn in_time<T>(future: impl Future<Output = T>, timeout_ms: u64, meter: &Me
 }
 
 /// The answer's head without what is not the client's, and its body as a stream.
-fn answer(response: Response<Incoming>, lease: Lease, timeout_ms: u64) -> Response<Outgoing> {
-    let (mut parts, inner) = response.into_parts();
+fn answer(response: Response<()>, lease: Lease, timeout_ms: u64) -> Response<Outgoing> {
+    let (mut parts, ()) = response.into_parts();
     headers::to_client(&mut parts.headers);
     parts.extensions.clear();
     parts.version = Version::HTTP_11;
-    let stream = Stream { inner, lease: Some(lease), timeout_ms, grpc: false, meter: None };
+    let stream = Stream { lease: Some(lease), timeout_ms, grpc: false, meter: None };
     Response::from_parts(parts, Outgoing::Stream(stream))
 }
 
 /// The answer that a tunnel begins behind. Its connection to the upstream is the tunnel's.
-fn switch(mut response: Response<Incoming>, lease: Lease, idle_ms: u64) -> Response<Outgoing> {
-    let upstream = hyper::upgrade::on(&mut response);
-    let (mut parts, _) = response.into_parts();
+fn switch(response: Response<()>, upstream: Upgraded, idle_ms: u64) -> Response<Outgoing> {
+    let (mut parts, ()) = response.into_parts();
     headers::to_client(&mut parts.headers);
     websocket::set_upgrade(&mut parts.headers);
     parts.extensions.clear();
-    let tunnel = Box::new(Tunnel::new(upstream, lease, idle_ms));
+    let tunnel = Box::new(Tunnel::new(upstream, idle_ms));
     Response::from_parts(parts, Outgoing::Tunnel(Some(tunnel)))
 }
 
 /// An upstream's body on its way to the client. At its end the connection is given back; dropped
 /// before, it is closed.
 pub struct Stream {
-    inner: Incoming,
+    /// Where it is read from, until its end.
     lease: Option<Lease>,
     timeout_ms: u64,
     grpc: bool,
@@ -350,7 +349,7 @@ impl Stream {
     /// Hands it the request's account, which ends with it. `grpc`: it answers a call.
     pub fn account(&mut self, meter: Box<Meter>, grpc: bool) {
         self.grpc = grpc;
-        if self.inner.is_end_stream() {
+        if self.is_end_stream() {
             self.give_back(&meter);
         }
         meter.connection().set_deadline(meter.worker().now_ms() + self.timeout_ms);
@@ -401,7 +400,8 @@ impl Body for Stream {
                 return Poll::Ready(Some(Err("the upstream stopped sending".into())));
             }
         }
-        let Some(mut frame) = ready!(Pin::new(&mut this.inner).poll_frame(cx)) else {
+        let Some(lease) = &mut this.lease else { return Poll::Ready(None) };
+        let Some(mut frame) = ready!(lease.poll_frame(cx)) else {
             this.ended();
             return Poll::Ready(None);
         };
@@ -414,18 +414,18 @@ impl Body for Stream {
             meter.sent_out(frame.data_ref().map_or(0, Bytes::len) as u64);
             meter.connection().set_deadline(meter.worker().now_ms() + this.timeout_ms);
         }
-        if is_last || this.inner.is_end_stream() {
+        if is_last || this.is_end_stream() {
             this.ended();
         }
-        Poll::Ready(Some(frame.map_err(Into::into)))
+        Poll::Ready(Some(frame))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.lease.as_ref().is_none_or(Lease::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.lease.as_ref().map_or(SizeHint::with_exact(0), Lease::size_hint)
     }
 }
 

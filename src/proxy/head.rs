@@ -143,15 +143,18 @@ fn fields_framing(fields: &[httparse::Header<'_>], http_11: bool) -> Result<Fram
             Ok(Framing::Chunked)
         }
         (Some(_), None) => Err(Refusal::BadRequest("a Transfer-Encoding other than chunked")),
-        (None, Some(length)) => content_length(length).map(Framing::Length),
+        (None, Some(length)) => content_length(length)
+            .map(Framing::Length)
+            .ok_or(Refusal::BadRequest("an invalid Content-Length")),
         (None, None) => Ok(Framing::Length(0)),
     }
 }
 
-fn content_length(value: &[u8]) -> Result<u64, Refusal> {
+/// A length in bytes: digits and nothing else, not even a list of the same length twice.
+pub fn content_length(value: &[u8]) -> Option<u64> {
     let digits = value.iter().all(u8::is_ascii_digit) && value.len() <= MAX_DIGITS;
-    let text = std::str::from_utf8(value).ok().filter(|_| digits);
-    text.and_then(|text| text.parse().ok()).ok_or(Refusal::BadRequest("an invalid Content-Length"))
+    let text = std::str::from_utf8(value).ok().filter(|_| digits)?;
+    text.parse().ok()
 }
 
 /// RFC 9112 section 3.2: exactly one valid Host; HTTP/1.0 may lack it.

@@ -9,7 +9,6 @@ use http::{Request, StatusCode, Uri};
 use http_body_util::Empty;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -85,10 +84,7 @@ async fn ask(dialer: &Dialer, health: &Health) -> Result<StatusCode, AskError> {
     let addresses = resolve(&dialer.target.host, dialer.target.port).await?;
     let made = dialer.dial(&addresses, false).await?;
     let request = question(dialer, health, made.protocol)?;
-    match made.stream {
-        Stream::Clear(stream) => answer(stream, made.protocol, request).await,
-        Stream::Tls(stream) => answer(stream, made.protocol, request).await,
-    }
+    answer(made.stream, made.protocol, request).await
 }
 
 fn question(
@@ -107,7 +103,7 @@ fn question(
 }
 
 async fn answer(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    stream: Stream,
     protocol: Protocol,
     request: Request<Empty<Bytes>>,
 ) -> Result<StatusCode, AskError> {

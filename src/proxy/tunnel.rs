@@ -14,15 +14,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 use tokio_util::io::poll_read_buf;
 
 use super::connection::Connection;
 use super::meter::Meter;
-use super::upstream::Lease;
+use super::upstream::Upgraded;
 use super::websocket::{CloseCode, Frames};
 use super::worker::Worker;
 
@@ -36,17 +34,15 @@ pub const FAREWELL: Duration = Duration::from_millis(500);
 
 /// A granted upgrade that waits for its answer to be written.
 pub struct Tunnel {
-    upstream: OnUpgrade,
-    /// The tunnel is one of the target's connections until its end.
-    _lease: Lease,
+    upstream: Upgraded,
     idle_ms: u64,
     meter: Option<Box<Meter>>,
 }
 
 impl Tunnel {
     /// To an upstream that has answered 101. `idle_ms`: how long nothing may be said.
-    pub fn new(upstream: OnUpgrade, lease: Lease, idle_ms: u64) -> Self {
-        Self { upstream, _lease: lease, idle_ms, meter: None }
+    pub fn new(upstream: Upgraded, idle_ms: u64) -> Self {
+        Self { upstream, idle_ms, meter: None }
     }
 
     /// Hands it the request's account, which ends with it.
@@ -56,14 +52,15 @@ impl Tunnel {
 
     /// Carries bytes until it is over. `early`: what the client sent before it was answered.
     pub async fn run(self, client: impl AsyncRead + AsyncWrite + Unpin, early: Bytes) {
-        let (Some(meter), Ok(upstream)) = (self.meter, self.upstream.await) else { return };
+        let Some(meter) = self.meter else { return };
+        let mut upstream = self.upstream;
         let (worker, connection) = (Rc::clone(meter.worker()), Rc::clone(meter.connection()));
         worker.metrics().tunnel_opened();
         let mut running = Running {
             client,
-            upstream: TokioIo::new(upstream),
             up: Way::new(early),
-            down: Way::new(Bytes::new()),
+            down: Way::new(upstream.take_early()),
+            upstream,
             idle_ms: self.idle_ms,
             until_ms: 0,
             meter,

@@ -5,9 +5,12 @@
 //! what it chose last is expected of it next time.
 
 mod dial;
+pub mod http1;
 mod http2;
+mod lease;
 mod names;
 mod room;
+mod stream;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -17,18 +20,16 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{LocalBoxFuture, Shared};
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
-pub use dial::{Dialed, Dialer, Protocol, Stream};
+pub use dial::{Dialed, Dialer, Protocol};
+pub use lease::{Lease, Unanswered, Upgraded};
 pub(super) use names::resolve;
+pub use stream::Stream;
 
-use self::http2::{Multiplexed, Share};
+use self::http2::Multiplexed;
+use self::lease::Busy;
 use self::names::Names;
 use self::room::{Grant, Place, Room};
 use super::body::ClientBody;
@@ -54,35 +55,21 @@ pub struct TargetPool {
     making: RefCell<Option<Making>>,
     room: Rc<Room<Idle>>,
     busy: Cell<u32>,
+    buffers: Rc<http1::Buffers>,
 }
 
 type Making = Shared<LocalBoxFuture<'static, Result<(), Rc<io::Error>>>>;
 
 struct Idle {
-    own: Own,
+    own: Box<Own>,
     since_ms: u64,
 }
 
 /// A connection of HTTP/1.1.
 struct Own {
-    sender: http1::SendRequest<ClientBody>,
+    http: http1::Connection<Stream, ClientBody>,
     address: SocketAddr,
     _place: Place<Idle>,
-}
-
-/// A connection, or a part of one, that is in use, and counts as such. Dropped before it is given
-/// back, the connection is closed (but one that was upgraded is not ours any more), or the request
-/// on it given up.
-pub struct Lease {
-    connection: Connection,
-    /// How long it had been idle; `None`: it is new.
-    pub idle_ms: Option<u64>,
-    busy: Busy,
-}
-
-enum Connection {
-    Own(Own),
-    Shared(Share),
 }
 
 /// Why a target takes no request.
@@ -93,11 +80,6 @@ pub enum Unavailable {
     Overloaded,
     /// No connection could be made.
     Failed(io::Error),
-}
-
-/// A request's share in how busy its target is, until it is dropped.
-struct Busy {
-    pool: Rc<TargetPool>,
 }
 
 impl TargetPool {
@@ -118,6 +100,7 @@ impl TargetPool {
             making: RefCell::default(),
             room: Room::new(Arc::clone(target.state.metrics())),
             busy: Cell::new(0),
+            buffers: Rc::default(),
         }
     }
 
@@ -172,7 +155,7 @@ impl TargetPool {
             };
             let (own, idle_ms) = match granted {
                 Grant::Connection(mut idle) => {
-                    if idle.own.sender.ready().await.is_err() {
+                    if !idle.own.http.is_quiet() {
                         continue;
                     }
                     (idle.own, Some(now_ms.saturating_sub(idle.since_ms)))
@@ -184,7 +167,7 @@ impl TargetPool {
                     None => return self.share(&busy).ok_or(Unavailable::Overloaded),
                 },
             };
-            return Ok(Lease { connection: Connection::Own(own), idle_ms, busy });
+            return Ok(Lease::own(own, idle_ms, busy));
         }
     }
 
@@ -197,21 +180,20 @@ impl TargetPool {
     }
 
     /// Makes a connection: for the caller alone, or `None` where it is one to share.
-    async fn open(&self, place: Place<Idle>, http1: bool, now_ms: u64) -> io::Result<Option<Own>> {
+    async fn open(
+        &self,
+        place: Place<Idle>,
+        http1: bool,
+        now_ms: u64,
+    ) -> io::Result<Option<Box<Own>>> {
         let addresses = timeout(self.dialer.connect_timeout, self.names.addresses());
         let dialed = self.dialer.dial(&addresses.await??, http1).await?;
         let address = dialed.address;
         if dialed.protocol == Protocol::Http1 {
-            let sender = match dialed.stream {
-                Stream::Clear(stream) => speak_http1(stream).await?,
-                Stream::Tls(stream) => speak_http1(stream).await?,
-            };
-            return Ok(Some(Own { sender, address, _place: place }));
+            let http = http1::Connection::new(dialed.stream, Rc::clone(&self.buffers));
+            return Ok(Some(Box::new(Own { http, address, _place: place })));
         }
-        let made = match dialed.stream {
-            Stream::Clear(stream) => Multiplexed::open(stream, address, place, now_ms).await?,
-            Stream::Tls(stream) => Multiplexed::open(stream, address, place, now_ms).await?,
-        };
+        let made = Multiplexed::open(dialed.stream, address, place, now_ms).await?;
         let mut shared = self.shared.borrow_mut();
         shared.retain(|connection| !connection.is_over());
         shared.push(made);
@@ -222,8 +204,7 @@ impl TargetPool {
     /// A part of the first shared connection that has one left.
     fn share(self: &Rc<Self>, busy: &Busy) -> Option<Lease> {
         let share = self.shared.borrow().iter().find_map(Multiplexed::share)?;
-        let busy = Busy::new(&busy.pool);
-        Some(Lease { connection: Connection::Shared(share), idle_ms: Some(0), busy })
+        Some(Lease::shared(share, busy.again()))
     }
 
     /// Makes one more connection to share. Whoever asks meanwhile waits for the same.
@@ -259,7 +240,7 @@ impl TargetPool {
 
     /// For whoever waits, or for the next request.
     fn keep(&self, idle: Idle) {
-        if idle.own.sender.is_closed() || !self.names.has(idle.own.address) {
+        if !idle.own.http.is_reusable() || !self.names.has(idle.own.address) {
             return;
         }
         let Some(idle) = self.room.hand_on(idle) else { return };
@@ -274,7 +255,7 @@ impl TargetPool {
     pub fn sweep(self: &Rc<Self>, now_ms: u64) {
         let too_old = now_ms.saturating_sub(MAX_IDLE_MS);
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|idle| !idle.own.sender.is_closed() && idle.since_ms >= too_old);
+        idle.retain_mut(|idle| idle.since_ms >= too_old && idle.own.http.is_quiet());
         let mut shared = self.shared.borrow_mut();
         shared.retain(|connection| !connection.is_over() && !connection.is_idle_since(too_old));
         let connected = !idle.is_empty() || !shared.is_empty() || self.busy.get() > 0;
@@ -293,40 +274,6 @@ impl TargetPool {
     }
 }
 
-impl Lease {
-    /// Sends a request, in the form of what is spoken.
-    pub async fn send(
-        &mut self,
-        mut request: Request<ClientBody>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<ClientBody>>> {
-        match &mut self.connection {
-            Connection::Own(own) => {
-                http2::to_http1(&mut request);
-                own.sender.try_send_request(request).await
-            }
-            Connection::Shared(share) => {
-                let tls = self.busy.pool.dialer.tls.is_some();
-                http2::to_http2(&mut request, tls);
-                // In a box, so that it takes no room where HTTP/1.1 is spoken.
-                Box::pin(share.sender().try_send_request(request)).await
-            }
-        }
-    }
-
-    /// Whether other requests are on the same connection.
-    pub fn is_shared(&self) -> bool {
-        matches!(self.connection, Connection::Shared(_))
-    }
-
-    /// The request has had its whole answer: the connection is there for the next.
-    pub fn give_back(self, now_ms: u64) {
-        match self.connection {
-            Connection::Own(own) => self.busy.pool.keep(Idle { own, since_ms: now_ms }),
-            Connection::Shared(share) => share.finish(now_ms),
-        }
-    }
-}
-
 impl From<io::Error> for Unavailable {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -334,34 +281,4 @@ impl From<io::Error> for Unavailable {
             _ => Self::Failed(error),
         }
     }
-}
-
-impl Busy {
-    fn new(pool: &Rc<TargetPool>) -> Self {
-        pool.busy.set(pool.busy.get() + 1);
-        Self { pool: Rc::clone(pool) }
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.pool.busy.set(self.pool.busy.get() - 1);
-    }
-}
-
-/// Whether a target says of a request that it has done nothing of it.
-pub fn is_refused(error: &hyper::Error) -> bool {
-    http2::is_refused(error)
-}
-
-async fn speak_http1(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-) -> io::Result<http1::SendRequest<ClientBody>> {
-    let (sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    spawn_local(async move {
-        // What goes wrong on it is told to the request that was under way.
-        let _ = connection.with_upgrades().await;
-    });
-    Ok(sender)
 }

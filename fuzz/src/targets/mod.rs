@@ -1,5 +1,6 @@
 //! One module a target: what it feeds to whom, and what must hold.
 
+pub mod answer;
 pub mod config;
 pub mod forwarded;
 pub mod head;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
+use super::stream::Stream;
 use crate::config::Target;
 use crate::tls::TlsClient;
 
@@ -45,14 +45,6 @@ pub struct Dialed {
     pub protocol: Protocol,
     /// The bytes.
     pub stream: Stream,
-}
-
-/// In clear or not.
-pub enum Stream {
-    /// As it is.
-    Clear(TcpStream),
-    /// Within TLS.
-    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Dialer {
