@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::cores::pin;
 use crate::proxies::{Prepared, Proxy};
+use crate::traffic::Endpoint;
 
 /// How long a proxy may take to accept, and to end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -25,7 +26,7 @@ pub struct Running {
     /// Which one.
     pub proxy: Proxy,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub endpoint: Endpoint,
     child: Child,
     log: PathBuf,
 }
@@ -44,14 +45,14 @@ impl Running {
         let child = prepared.command.spawn();
         pin(own)?;
         let child = child.with_context(|| format!("cannot start {proxy}"))?;
-        let mut running = Self { proxy, address: prepared.address, child, log: prepared.log };
+        let mut running = Self { proxy, endpoint: prepared.endpoint, child, log: prepared.log };
         running.wait_until_it_accepts()?;
         Ok(running)
     }
 
     fn wait_until_it_accepts(&mut self) -> Result<()> {
         let end = Instant::now() + PATIENCE;
-        while TcpStream::connect(self.address).is_err() {
+        while TcpStream::connect(self.endpoint.address).is_err() {
             let ended = self.child.try_wait()?;
             if ended.is_some() || Instant::now() > end {
                 let log = fs::read_to_string(&self.log)?;
