@@ -73,14 +73,19 @@ impl Keys {
 
     /// Requests of keys taken at random, without end; the same order in every run.
     pub fn random_requests(&self) -> impl Iterator<Item = &[u8]> {
+        self.random_places().map(|place| self.0[place].request.as_slice())
+    }
+
+    /// The places of keys taken so.
+    pub fn random_places(&self) -> impl Iterator<Item = usize> {
+        let keys = self.0.len() as u64;
         // Marsaglia's xorshift with the shifts 13, 7, 17: cheap, and even enough to defeat caches.
         let mut state = 0x9E37_79B9_7F4A_7C15_u64;
         std::iter::repeat_with(move || {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            let place = state % self.0.len() as u64;
-            self.0[place as usize].request.as_slice()
+            (state % keys) as usize
         })
     }
 }
@@ -94,6 +99,18 @@ fn checksum_of(text: &str) -> String {
     let crc = crc32fast::hash(text.as_bytes()) as usize;
     let places = (0..CHECKSUM as u32).rev();
     places.map(|place| char::from(BASE62[crc / 62_usize.pow(place) % 62])).collect()
+}
+
+/// A request with this secret that brings so many bytes.
+pub fn upload(secret: &str, length: usize) -> Vec<u8> {
+    let head = format!(
+        "POST /v1/items HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: head-to-head\r\n\
+         Authorization: Bearer {secret}\r\nContent-Type: application/octet-stream\r\n\
+         Content-Length: {length}\r\n\r\n"
+    );
+    let mut upload = head.into_bytes();
+    upload.resize(upload.len() + length, b'x');
+    upload
 }
 
 /// The request with this secret, or without any.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::common::cores::pin;
+use crate::common::cores::pin_to;
 use crate::proxies::{Prepared, Proxy};
 use crate::traffic::Endpoint;
 
@@ -20,6 +20,15 @@ use crate::traffic::Endpoint;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A tick of `/proc/PID/stat`: Linux shows user space hundredths of a second on every machine.
 const TICK: Duration = Duration::from_millis(10);
+
+/// Who runs where.
+#[derive(Clone)]
+pub struct Cores {
+    /// Clients and upstream.
+    pub load: Vec<usize>,
+    /// The proxies.
+    pub proxy: Vec<usize>,
+}
 
 /// A proxy that accepts connections. Stopped when it is dropped.
 pub struct Running {
@@ -32,18 +41,13 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts it on `its_core` and waits until it accepts.
-    pub fn start(
-        proxy: Proxy,
-        mut prepared: Prepared,
-        own: usize,
-        its_core: usize,
-    ) -> Result<Self> {
+    /// Starts it on its cores and waits until it accepts; the calling thread has its own.
+    pub fn start(proxy: Proxy, mut prepared: Prepared, cores: &Cores) -> Result<Self> {
         let log = File::create(&prepared.log)?;
         prepared.command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        pin(its_core)?;
+        pin_to(&cores.proxy)?;
         let child = prepared.command.spawn();
-        pin(own)?;
+        pin_to(&cores.load)?;
         let child = child.with_context(|| format!("cannot start {proxy}"))?;
         let mut running = Self { proxy, endpoint: prepared.endpoint, child, log: prepared.log };
         running.wait_until_it_accepts()?;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Those that all are compared with.
+/// Those that all are compared with, if nothing else is said.
 const YARDSTICKS: [&str; 2] = ["nginx", "minimal"];
 
 /// One figure of a table.
@@ -20,6 +20,8 @@ pub struct Column {
 pub struct Table {
     title: String,
     columns: Vec<Column>,
+    /// Those that all are compared with, where they are measured.
+    yardsticks: Vec<&'static str>,
     rows: Vec<Row>,
     notes: Vec<String>,
 }
@@ -45,7 +47,22 @@ impl Column {
 impl Table {
     /// An empty one.
     pub fn new(title: impl Into<String>, columns: &[Column]) -> Self {
-        Self { title: title.into(), columns: columns.to_vec(), rows: Vec::new(), notes: Vec::new() }
+        Self::beside(title, columns, &YARDSTICKS)
+    }
+
+    /// One whose rows are compared with these.
+    pub fn beside(
+        title: impl Into<String>,
+        columns: &[Column],
+        yardsticks: &[&'static str],
+    ) -> Self {
+        Self {
+            title: title.into(),
+            columns: columns.to_vec(),
+            yardsticks: yardsticks.to_vec(),
+            rows: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
     /// Adds a round's figures, one for each column.
@@ -73,7 +90,7 @@ impl Table {
 
     /// Those yardsticks that were measured here.
     fn yardsticks(&self) -> impl Iterator<Item = &Row> {
-        YARDSTICKS.iter().filter_map(|name| self.row(name))
+        self.yardsticks.iter().filter_map(|name| self.row(name))
     }
 
     fn heads(&self) -> Vec<String> {

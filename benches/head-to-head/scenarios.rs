@@ -5,10 +5,15 @@ use anyhow::{Context as _, Result};
 use crate::report::Table;
 use crate::stage::{Stage, progress};
 
+mod bodies;
+mod closed;
 mod flood;
+mod http2;
 mod open;
 mod passes;
 mod refusals;
+mod tls;
+mod workers;
 
 /// All there is.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -25,6 +30,16 @@ pub enum Scenario {
     Open,
     /// Known keys beside 20,000 bad ones a second.
     Flood,
+    /// TLS 1.3 with keep-alive.
+    Tls,
+    /// New TLS connections, one request each.
+    Handshakes,
+    /// HTTP/2 over TLS.
+    H2,
+    /// Bodies of 64 KiB and 1 MiB.
+    Bodies,
+    /// keygate with one worker and with two.
+    Workers,
 }
 
 impl Scenario {
@@ -37,6 +52,11 @@ impl Scenario {
             Self::Refusals => refusals::measure(stage),
             Self::Open => one(open::measure(stage)),
             Self::Flood => one(flood::measure(stage)),
+            Self::Tls => one(tls::keep_alive(stage)),
+            Self::Handshakes => one(tls::handshakes(stage)),
+            Self::H2 => http2::measure(stage),
+            Self::Bodies => bodies::measure(stage),
+            Self::Workers => one(workers::measure(stage)),
         };
         let name =
             clap::ValueEnum::to_possible_value(&self).context("every scenario has a name")?;

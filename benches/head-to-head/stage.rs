@@ -11,7 +11,7 @@ use crate::check;
 use crate::common::cores;
 use crate::common::peer::BODY;
 use crate::keys::Keys;
-use crate::process::Running;
+use crate::process::{Cores, Running};
 use crate::proxies::{Certificate, Proxy, Setup, Site};
 use crate::traffic::{Endpoint, Load, Mode, Pace, Stream, Traffic};
 
@@ -34,8 +34,7 @@ pub struct Stage<'a> {
     /// The upstream itself, for what the way takes without a proxy.
     pub direct: Endpoint,
     folder: &'a Path,
-    load_core: usize,
-    proxy_core: usize,
+    cores: Cores,
     /// Who was seen to do the work, in clear and over TLS.
     checked: Vec<(Proxy, bool)>,
 }
@@ -56,22 +55,12 @@ impl<'a> Stage<'a> {
         certificate: &'a Certificate,
         folder: &'a Path,
     ) -> Result<Self> {
-        let (load_core, proxy_core) = cores::two_cores()?;
-        cores::pin(load_core)?;
+        let (load, proxy) = cores::two_cores()?;
+        cores::pin(load)?;
+        let cores = Cores { load: vec![load], proxy: vec![proxy] };
         let traffic = Traffic::new()?;
         let direct = Endpoint { address: traffic.upstream.address()?, tls: None };
-        let checked = Vec::new();
-        Ok(Self {
-            flags,
-            keys,
-            certificate,
-            traffic,
-            direct,
-            folder,
-            load_core,
-            proxy_core,
-            checked,
-        })
+        Ok(Self { flags, keys, certificate, traffic, direct, folder, cores, checked: Vec::new() })
     }
 
     /// Starts those of these proxies that were asked for, once each is seen to do the work, and has
@@ -84,11 +73,36 @@ impl<'a> Stage<'a> {
         }
         let mut running = Vec::new();
         for &proxy in &proxies {
-            let one = self.start_one(proxy, setup)?;
+            let one = self.launch(proxy, setup)?;
             self.warm_up(&one)?;
             running.push(one);
         }
         Ok(running)
+    }
+
+    /// The same with one that is measured in any case.
+    pub fn start_one(&mut self, proxy: Proxy, setup: Setup<'_>) -> Result<Running> {
+        self.check(proxy, setup)?;
+        let running = self.launch(proxy, setup)?;
+        self.warm_up(&running)?;
+        Ok(running)
+    }
+
+    /// From now on the load and what is started have both cores.
+    pub fn share_cores(&mut self) -> Result<()> {
+        let (load, proxy) = (self.cores.load.clone(), self.cores.proxy.clone());
+        let both = [load, proxy].concat();
+        cores::pin_to(&both)?;
+        self.cores = Cores { load: both.clone(), proxy: both };
+        Ok(())
+    }
+
+    /// From now on each has one again.
+    pub fn keep_cores_apart(&mut self) -> Result<()> {
+        let both = &self.cores.load;
+        let cores = Cores { load: vec![both[0]], proxy: vec![both[1]] };
+        self.cores = cores;
+        cores::pin_to(&self.cores.load)
     }
 
     /// Who is loaded when: each round begins with another.
@@ -142,7 +156,8 @@ impl<'a> Stage<'a> {
         Ok((cpu()?.saturating_sub(before), loads))
     }
 
-    fn length(&self) -> Duration {
+    /// How long a proxy is loaded in a round.
+    pub fn length(&self) -> Duration {
         Duration::from_secs(self.flags.seconds)
     }
 
@@ -151,18 +166,17 @@ impl<'a> Stage<'a> {
         if self.checked.contains(&kind) {
             return Ok(());
         }
-        let running =
-            self.start_one(proxy, Setup { limit_per_minute: check::LOW_LIMIT, ..setup })?;
+        let running = self.launch(proxy, Setup { limit_per_minute: check::LOW_LIMIT, ..setup })?;
         check::does_the_work(&mut self.traffic, &running, self.keys)
             .with_context(|| format!("{proxy} does not do the work"))?;
         self.checked.push(kind);
         Ok(())
     }
 
-    fn start_one(&self, proxy: Proxy, setup: Setup<'_>) -> Result<Running> {
+    fn launch(&self, proxy: Proxy, setup: Setup<'_>) -> Result<Running> {
         let upstream = self.direct.address;
         let site = Site { folder: self.folder, upstream, keys: self.keys };
-        Running::start(proxy, proxy.prepare(&site, setup)?, self.load_core, self.proxy_core)
+        Running::start(proxy, proxy.prepare(&site, setup)?, &self.cores)
     }
 
     fn warm_up(&mut self, running: &Running) -> Result<()> {

@@ -18,6 +18,7 @@ use rustls::ClientConfig;
 use crate::common::upstream::Upstream;
 
 mod clients;
+pub mod http2;
 
 use clients::Clients;
 
@@ -75,6 +76,7 @@ pub struct Traffic {
 }
 
 /// What came of a stream.
+#[derive(Default)]
 pub struct Load {
     /// How many answers came.
     pub answered: u64,

@@ -1,6 +1,6 @@
 //! The clients of a run: who is free, what is due, what came.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -136,14 +136,17 @@ impl<'e, 'a> Clients<'e, 'a> {
 
 impl<'a> Group<'a> {
     fn new(stream: Stream<'a>, free: VecDeque<usize>) -> Self {
-        let load = Load {
-            answered: 0,
-            elapsed: Duration::ZERO,
-            others: BTreeMap::new(),
-            latencies_ns: Vec::new(),
-        };
         let (begun, last) = (Instant::now(), Instant::now());
-        Self { stream, free, begun, last, sent: 0, under_way: 0, ended: false, load }
+        Self {
+            stream,
+            free,
+            begun,
+            last,
+            sent: 0,
+            under_way: 0,
+            ended: false,
+            load: Load::default(),
+        }
     }
 
     /// When the next request is to be sent.
