@@ -5,7 +5,8 @@
 //! calls, and logs nothing; that it does so is checked before anything is measured. Each has one
 //! worker on one core of its own. Rounds are interleaved, and every ratio is taken within a round,
 //! so that a machine that others use too disturbs all alike: the ratios mean something, the
-//! absolute numbers nothing elsewhere.
+//! absolute numbers nothing elsewhere. The CPU of a load is what a proxy uses until it is at rest
+//! again, so that what keygate books after its answers is in it.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 #![expect(unreachable_pub, reason = "the modules of one program; nothing here is public")]

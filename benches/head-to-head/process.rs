@@ -18,6 +18,12 @@ use crate::traffic::Endpoint;
 
 /// How long a proxy may take to accept, and to end.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long it may take to come to rest after a load.
+const REST: Duration = Duration::from_secs(60);
+/// Between two looks whether it has; longer than keygate pauses between two bookings.
+const LOOK: Duration = Duration::from_millis(300);
+/// What may be used between two looks at rest.
+const IDLE: Duration = TICK.saturating_mul(2);
 /// A tick of `/proc/PID/stat`: Linux shows user space hundredths of a second on every machine.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -74,6 +80,20 @@ impl Running {
     pub fn cpu_time(&self) -> Result<Duration> {
         let ticks = self.processes()?.iter().map(|process| process.ticks).sum::<u32>();
         Ok(TICK * ticks)
+    }
+
+    /// The same, once it has done what a load left to be done: keygate books usage after its answers.
+    pub fn cpu_time_at_rest(&self) -> Result<Duration> {
+        let end = Instant::now() + REST;
+        let (mut used, mut quiet) = (self.cpu_time()?, 0);
+        while quiet < 2 {
+            ensure!(Instant::now() < end, "{} does not come to rest within {REST:?}", self.proxy);
+            thread::sleep(LOOK);
+            let now = self.cpu_time()?;
+            quiet = if now - used <= IDLE { quiet + 1 } else { 0 };
+            used = now;
+        }
+        Ok(used)
     }
 
     /// What its processes hold in memory, what they share counted once.

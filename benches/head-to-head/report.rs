@@ -5,6 +5,9 @@ use std::fmt;
 /// Those that all are compared with, if nothing else is said.
 const YARDSTICKS: [&str; 2] = ["nginx", "minimal"];
 
+/// The way without a proxy, which is compared with none.
+pub const DIRECT: &str = "direct";
+
 /// One figure of a table.
 #[derive(Clone, Copy)]
 pub struct Column {
@@ -116,7 +119,7 @@ impl Table {
         };
         let ratios: Vec<_> = self.yardsticks().map(ratio).collect();
         let digits = column.digits;
-        if column.compared && !ratios.is_empty() {
+        if column.compared && row.name != DIRECT && !ratios.is_empty() {
             format!("{figure:.digits$} ({})", ratios.join(", "))
         } else {
             format!("{figure:.digits$}")

@@ -13,6 +13,7 @@ use crate::common::peer::BODY;
 use crate::keys::Keys;
 use crate::process::{Cores, Running};
 use crate::proxies::{Certificate, Proxy, Setup, Site};
+use crate::report::DIRECT;
 use crate::traffic::{Endpoint, Load, Mode, Pace, Stream, Traffic};
 
 /// High enough that the load never reaches it: it is counted and refuses nothing.
@@ -43,8 +44,10 @@ pub struct Stage<'a> {
 pub struct Sample {
     /// What came of it.
     pub load: Load,
-    /// What the proxy used.
+    /// What the proxy used for it, then and until it was at rest again.
     pub cpu: Duration,
+    /// What it used until the last answer.
+    pub cpu_under_load: Duration,
 }
 
 impl<'a> Stage<'a> {
@@ -106,18 +109,23 @@ impl<'a> Stage<'a> {
     }
 
     /// Who is loaded when: each round begins with another.
-    pub fn rounds(&self, proxies: usize) -> Vec<(usize, Vec<usize>)> {
+    pub fn rounds(&self, proxies: usize) -> Vec<Vec<usize>> {
         let order = |round| (0..proxies).map(|place| (round + place) % proxies).collect();
-        (0..self.flags.rounds as usize).map(|round| (round, order(round))).collect()
+        (0..self.flags.rounds as usize).map(order).collect()
     }
 
-    /// Requests for as long as each proxy is loaded in a round.
-    pub fn for_a_round<'b>(
+    /// As many as are taken while a proxy is loaded in a round, from the first on.
+    pub fn for_a_round<'b, T: 'b>(
         &self,
-        requests: impl Iterator<Item = &'b [u8]> + 'b,
-    ) -> Box<dyn Iterator<Item = &'b [u8]> + 'b> {
-        let end = Instant::now() + self.length();
-        Box::new(requests.take_while(move |_| Instant::now() < end))
+        mut requests: impl Iterator<Item = T> + 'b,
+    ) -> Box<dyn Iterator<Item = T> + 'b> {
+        let length = Duration::from_secs(self.flags.seconds);
+        let mut end = None;
+        Box::new(std::iter::from_fn(move || {
+            let now = Instant::now();
+            let end = *end.get_or_insert(now + length);
+            (now < end).then(|| requests.next()).flatten()
+        }))
     }
 
     /// So many requests as are due in that time.
@@ -136,29 +144,23 @@ impl<'a> Stage<'a> {
         mode: Mode,
         stream: Stream<'_>,
     ) -> Result<Sample> {
-        let (cpu, mut loads) = self.load_all(proxy, mode, vec![stream])?;
-        Ok(Sample { load: loads.remove(0), cpu })
+        self.measure(proxy, |traffic| traffic.run_one(mode, stream))
     }
 
-    /// The same with several streams: the CPU is what they took together.
-    pub fn load_all(
+    /// What a load comes to, and what the proxy uses for it.
+    pub fn measure(
         &mut self,
         proxy: Option<&Running>,
-        mode: Mode,
-        streams: Vec<Stream<'_>>,
-    ) -> Result<(Duration, Vec<Load>)> {
-        let name = proxy.map_or("direct", |proxy| proxy.proxy.name());
-        let cpu = || proxy.map_or(Ok(Duration::ZERO), Running::cpu_time);
-        let before = cpu()?;
-        let loads = self.traffic.run(mode, streams);
-        let loads = loads.with_context(|| format!("under load: {name}"))?;
-        ensure!(loads.iter().all(|load| load.answered > 0), "{name} answered nothing");
-        Ok((cpu()?.saturating_sub(before), loads))
-    }
-
-    /// How long a proxy is loaded in a round.
-    pub fn length(&self) -> Duration {
-        Duration::from_secs(self.flags.seconds)
+        load: impl FnOnce(&mut Traffic) -> Result<Load>,
+    ) -> Result<Sample> {
+        let cpu = |of: fn(&Running) -> Result<Duration>| proxy.map_or(Ok(Duration::ZERO), of);
+        let name = proxy.map_or(DIRECT, |proxy| proxy.proxy.name());
+        let before = cpu(Running::cpu_time)?;
+        let load = load(&mut self.traffic).with_context(|| format!("under load: {name}"))?;
+        let under_load = cpu(Running::cpu_time)? - before;
+        let all = cpu(Running::cpu_time_at_rest)? - before;
+        ensure!(load.answered > 0, "{name} answered nothing");
+        Ok(Sample { load, cpu: all, cpu_under_load: under_load })
     }
 
     fn check(&mut self, proxy: Proxy, setup: Setup<'_>) -> Result<()> {
@@ -185,6 +187,7 @@ impl<'a> Stage<'a> {
         let stream = Stream { to, connections: 8, pace, body: BODY, requests };
         let load = self.traffic.run_one(Mode::Spin, stream)?;
         ensure!(load.only(&[200]), "{} answered {:?} in the warm-up", running.proxy, load.others);
+        running.cpu_time_at_rest()?;
         Ok(())
     }
 }
@@ -200,9 +203,9 @@ impl Sample {
         self.load.answered as f64 / self.load.elapsed.as_secs_f64()
     }
 
-    /// How much of its core the proxy used, in hundredths.
+    /// How much of its core the proxy used under the load, in hundredths.
     pub fn busy(&self) -> f64 {
-        self.cpu.as_secs_f64() / self.load.elapsed.as_secs_f64() * 100.0
+        self.cpu_under_load.as_secs_f64() / self.load.elapsed.as_secs_f64() * 100.0
     }
 }
 

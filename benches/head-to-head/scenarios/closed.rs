@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 
 use crate::common::peer::BODY;
 use crate::process::Running;
-use crate::report::{Column, Table};
+use crate::report::{Column, DIRECT, Table};
 use crate::stage::{Sample, Stage};
 use crate::traffic::{Mode, Pace, Stream};
 
@@ -65,12 +65,12 @@ impl Closed<'_> {
         let mut columns = COLUMNS.to_vec();
         columns.extend(self.direct.then_some(ADDED));
         let mut table = Table::new(title, &columns);
-        for (_, order) in stage.rounds(running.len()) {
+        for order in stage.rounds(running.len()) {
             let mut direct_p99 = f64::NAN;
             if self.direct {
                 let mut direct = self.load(stage, None)?;
                 direct_p99 = direct.load.latency_us(99);
-                table.add("direct", without_a_proxy(&mut direct));
+                table.add(DIRECT, without_a_proxy(&mut direct));
             }
             for proxy in order.into_iter().map(|place| &running[place]) {
                 let mut sample = self.load(stage, Some(proxy))?;

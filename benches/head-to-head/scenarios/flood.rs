@@ -1,6 +1,6 @@
 //! What known keys feel of a flood of bad ones.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::common::peer::BODY;
 use crate::keys::Keys;
@@ -32,7 +32,7 @@ pub fn measure(stage: &mut Stage<'_>) -> Result<Table> {
     let mut table = Table::new(title, &COLUMNS);
     let bad = Keys::unknown_requests(stage.keys.0.len() as u32)?;
     let running = stage.start(&PROXIES, OPEN)?;
-    for (_, order) in stage.rounds(running.len()) {
+    for order in stage.rounds(running.len()) {
         for proxy in order.into_iter().map(|place| &running[place]) {
             let mut alone = load(stage, proxy, &[])?.remove(0);
             let mut loads = load(stage, proxy, &bad)?;
@@ -61,7 +61,9 @@ fn load(stage: &mut Stage<'_>, proxy: &Running, bad: &[Vec<u8>]) -> Result<Vec<L
         let requests = stage.at(BAD_PER_SECOND, bad.iter().map(Vec::as_slice).cycle());
         streams.push(stream(BAD_PER_SECOND, requests));
     }
-    let (_, loads) = stage.load_all(Some(proxy), Mode::Spin, streams)?;
+    let loads = stage.traffic.run(Mode::Spin, streams);
+    let loads = loads.with_context(|| format!("under load: {}", proxy.proxy))?;
+    proxy.cpu_time_at_rest()?;
     for (load, status) in loads.iter().zip([200, 401]) {
         ensure!(load.only(&[status]), "answers other than {status}: {:?}", load.others);
     }

@@ -1,7 +1,5 @@
 //! HTTP/2 over TLS 1.3 in front, HTTP/1.1 in clear behind.
 
-use std::time::Instant;
-
 use anyhow::{Context as _, Result, ensure};
 use http::HeaderValue;
 
@@ -10,7 +8,7 @@ use super::tls::PROXIES;
 use crate::process::Running;
 use crate::proxies::Setup;
 use crate::report::Table;
-use crate::stage::{OPEN, Sample, Stage};
+use crate::stage::{OPEN, Stage};
 use crate::traffic::http2::Streams;
 
 /// Connections, and streams on each.
@@ -48,24 +46,19 @@ fn measure_shape(
     shape: (u32, u32),
 ) -> Result<Table> {
     let title = format!(
-        "HTTP/2 over TLS 1.3; closed loop, {} connections with {} streams each, \
+        "HTTP/2 over TLS 1.3; closed loop, {} connections x {} streams, \
          load and upstream on one spinning thread",
         shape.0, shape.1
     );
     let mut table = Table::new(title, closed::columns());
-    for (_, order) in stage.rounds(running.len()) {
+    for order in stage.rounds(running.len()) {
         for proxy in order.into_iter().map(|place| &running[place]) {
-            let end = Instant::now() + stage.length();
-            let mut places = stage.keys.random_places();
-            let next = || {
-                let place = places.next().filter(|_| Instant::now() < end)?;
-                Some(&credentials[place])
-            };
-            let before = proxy.cpu_time()?;
-            let load = streams(stage, proxy, shape).run(&mut stage.traffic, next);
-            let load = load.with_context(|| format!("under load: {}", proxy.proxy))?;
-            ensure!(load.only(&[200]), "answers other than 200: {:?}", load.others);
-            let mut sample = Sample { load, cpu: proxy.cpu_time()?.saturating_sub(before) };
+            let mut places = stage.for_a_round(stage.keys.random_places());
+            let next = || places.next().map(|place| &credentials[place]);
+            let clients = streams(stage, proxy, shape);
+            let mut sample = stage.measure(Some(proxy), |traffic| clients.run(traffic, next))?;
+            let others = &sample.load.others;
+            ensure!(sample.load.only(&[200]), "answers other than 200: {others:?}");
             table.add(proxy.proxy.name(), closed::figures(&mut sample, proxy)?);
         }
     }

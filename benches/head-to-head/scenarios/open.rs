@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use crate::common::peer::BODY;
 use crate::process::Running;
 use crate::proxies::Proxy;
-use crate::report::{Column, Table};
+use crate::report::{Column, DIRECT, Table};
 use crate::stage::{OPEN, Sample, Stage};
 use crate::traffic::{Mode, Pace, Stream};
 
@@ -29,11 +29,11 @@ pub fn measure(stage: &mut Stage<'_>) -> Result<Table> {
     );
     let mut table = Table::new(title, &COLUMNS);
     let running = stage.start(&PROXIES, OPEN)?;
-    for (_, order) in stage.rounds(running.len()) {
+    for order in stage.rounds(running.len()) {
         let mut direct = load(stage, None)?;
         let (p50, p99) = (direct.load.latency_us(50), direct.load.latency_us(99));
         let nothing = f64::NAN;
-        table.add("direct", vec![p50, p99, nothing, nothing, nothing, direct.per_second()]);
+        table.add(DIRECT, vec![p50, p99, nothing, nothing, nothing, direct.per_second()]);
         for proxy in order.into_iter().map(|place| &running[place]) {
             let mut sample = load(stage, Some(proxy))?;
             let (its_p50, its_p99) = (sample.load.latency_us(50), sample.load.latency_us(99));

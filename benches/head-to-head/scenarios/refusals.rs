@@ -62,7 +62,7 @@ fn cases(keys: &Keys) -> Result<Vec<Case>> {
 fn measure_case(stage: &mut Stage<'_>, running: &[Running], case: &Case) -> Result<Table> {
     let title = format!("{}; closed loop, {CONNECTIONS} connections, spinning", case.title);
     let mut table = Table::new(title, &COLUMNS);
-    for (_, order) in stage.rounds(running.len()) {
+    for order in stage.rounds(running.len()) {
         for proxy in order.into_iter().map(|place| &running[place]) {
             let requests = case.requests.iter().map(Vec::as_slice).cycle();
             let stream = Stream {

@@ -24,7 +24,7 @@ pub fn measure(stage: &mut Stage<'_>) -> Result<Table> {
     );
     let mut table = Table::beside(title, &COLUMNS, &NAMES[..1]);
     stage.share_cores()?;
-    for (_, order) in stage.rounds(NAMES.len()) {
+    for order in stage.rounds(NAMES.len()) {
         for place in order {
             let setup = Setup { workers: place as u32 + 1, ..OPEN };
             table.add(NAMES[place], figures(stage, setup)?);
