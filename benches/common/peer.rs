@@ -70,6 +70,18 @@ impl Peer {
         Ok(peer)
     }
 
+    /// Waits until the handshake is done, where there is one.
+    pub fn finish_handshake(&mut self) -> Result<()> {
+        if let Some(tls) = &mut self.tls {
+            self.stream.set_nonblocking(false)?;
+            while tls.is_handshaking() {
+                tls.complete_io(&mut self.stream)?;
+            }
+            self.stream.set_nonblocking(true)?;
+        }
+        Ok(())
+    }
+
     /// Expects so many bytes of body in each 200.
     pub fn expecting(self, body: usize) -> Self {
         Self { expected_body: body, ..self }

@@ -2,6 +2,7 @@
 
 use std::io::{Write as _, stdout};
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,6 +19,8 @@ use crate::traffic::{Endpoint, Load, Mode, Pace, Stream, Traffic};
 
 /// High enough that the load never reaches it: it is counted and refuses nothing.
 const LIMIT_PER_MINUTE: u32 = 1_000_000;
+/// From connecting to the first request, so that a proxy has accepted what is there.
+const SETTLE: Duration = Duration::from_millis(100);
 /// How proxies are set up where the scenario says nothing else.
 pub const OPEN: Setup<'static> =
     Setup { limit_per_minute: LIMIT_PER_MINUTE, workers: 1, tls: None };
@@ -144,19 +147,25 @@ impl<'a> Stage<'a> {
         mode: Mode,
         stream: Stream<'_>,
     ) -> Result<Sample> {
-        self.measure(proxy, |traffic| traffic.run_one(mode, stream))
+        self.measure(proxy, |traffic, connected| traffic.run_one(mode, stream, connected))
     }
 
-    /// What a load comes to, and what the proxy uses for it.
+    /// What a load comes to, and what the proxy uses for it from when all are connected.
     pub fn measure(
         &mut self,
         proxy: Option<&Running>,
-        load: impl FnOnce(&mut Traffic) -> Result<Load>,
+        load: impl FnOnce(&mut Traffic, &mut dyn FnMut() -> Result<()>) -> Result<Load>,
     ) -> Result<Sample> {
         let cpu = |of: fn(&Running) -> Result<Duration>| proxy.map_or(Ok(Duration::ZERO), of);
         let name = proxy.map_or(DIRECT, |proxy| proxy.proxy.name());
-        let before = cpu(Running::cpu_time)?;
-        let load = load(&mut self.traffic).with_context(|| format!("under load: {name}"))?;
+        let mut before = Duration::ZERO;
+        let mut connected = || {
+            thread::sleep(SETTLE);
+            before = cpu(Running::cpu_time)?;
+            Ok(())
+        };
+        let load = load(&mut self.traffic, &mut connected);
+        let load = load.with_context(|| format!("under load: {name}"))?;
         let under_load = cpu(Running::cpu_time)? - before;
         let all = cpu(Running::cpu_time_at_rest)? - before;
         ensure!(load.answered > 0, "{name} answered nothing");
@@ -185,7 +194,7 @@ impl<'a> Stage<'a> {
         let requests = Box::new(self.keys.requests());
         let (to, pace) = (&running.endpoint, Pace::Closed);
         let stream = Stream { to, connections: 8, pace, body: BODY, requests };
-        let load = self.traffic.run_one(Mode::Spin, stream)?;
+        let load = self.traffic.run_one(Mode::Spin, stream, || Ok(()))?;
         ensure!(load.only(&[200]), "{} answered {:?} in the warm-up", running.proxy, load.others);
         running.cpu_time_at_rest()?;
         Ok(())

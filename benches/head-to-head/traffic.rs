@@ -108,7 +108,7 @@ impl Traffic {
         self.upstream.watch();
         let requests = Box::new(std::iter::once(request));
         let once = Stream { to, connections: 1, pace: Pace::Closed, body, requests };
-        let load = self.run_one(Mode::Sleep, once)?;
+        let load = self.run_one(Mode::Sleep, once, || Ok(()))?;
         Ok(Exchange {
             status: load.others.keys().next().copied().unwrap_or(200),
             upstream_saw: self.upstream.seen(),
@@ -116,14 +116,27 @@ impl Traffic {
     }
 
     /// The same as [`Self::run`] with one stream.
-    pub fn run_one(&mut self, mode: Mode, stream: Stream<'_>) -> Result<Load> {
-        let mut loads = self.run(mode, vec![stream])?;
+    pub fn run_one(
+        &mut self,
+        mode: Mode,
+        stream: Stream<'_>,
+        connected: impl FnOnce() -> Result<()>,
+    ) -> Result<Load> {
+        let mut loads = self.run(mode, vec![stream], connected)?;
         Ok(loads.remove(0))
     }
 
     /// Has every stream send what it has until that ends, then waits for the last answers.
-    pub fn run(&mut self, mode: Mode, streams: Vec<Stream<'_>>) -> Result<Vec<Load>> {
+    /// Connections that stay are made first, and `connected` is called when they are.
+    pub fn run(
+        &mut self,
+        mode: Mode,
+        streams: Vec<Stream<'_>>,
+        connected: impl FnOnce() -> Result<()>,
+    ) -> Result<Vec<Load>> {
         let mut clients = Clients::connect(&self.epoll, streams)?;
+        connected()?;
+        clients.begin();
         let mut events = Vec::with_capacity(256);
         let mut last = Instant::now();
         clients.send_what_is_due()?;

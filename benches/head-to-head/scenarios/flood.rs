@@ -61,7 +61,7 @@ fn load(stage: &mut Stage<'_>, proxy: &Running, bad: &[Vec<u8>]) -> Result<Vec<L
         let requests = stage.at(BAD_PER_SECOND, bad.iter().map(Vec::as_slice).cycle());
         streams.push(stream(BAD_PER_SECOND, requests));
     }
-    let loads = stage.traffic.run(Mode::Spin, streams);
+    let loads = stage.traffic.run(Mode::Spin, streams, || Ok(()));
     let loads = loads.with_context(|| format!("under load: {}", proxy.proxy))?;
     proxy.cpu_time_at_rest()?;
     for (load, status) in loads.iter().zip([200, 401]) {

@@ -33,7 +33,7 @@ fn check(stage: &mut Stage<'_>, proxy: &Running, right: &HeaderValue) -> Result<
     for (credential, status) in [(&wrong, 401), (right, 200)] {
         let mut once = Some(credential);
         let streams = streams(stage, proxy, (1, 1));
-        let load = streams.run(&mut stage.traffic, || once.take())?;
+        let load = streams.run(&mut stage.traffic, || Ok(()), || once.take())?;
         ensure!(load.only(&[status]), "{:?} came instead of {status}", load.others);
     }
     Ok(())
@@ -56,7 +56,8 @@ fn measure_shape(
             let mut places = stage.for_a_round(stage.keys.random_places());
             let next = || places.next().map(|place| &credentials[place]);
             let clients = streams(stage, proxy, shape);
-            let mut sample = stage.measure(Some(proxy), |traffic| clients.run(traffic, next))?;
+            let mut sample = stage
+                .measure(Some(proxy), |traffic, connected| clients.run(traffic, connected, next))?;
             let others = &sample.load.others;
             ensure!(sample.load.only(&[200]), "answers other than 200: {others:?}");
             table.add(proxy.proxy.name(), closed::figures(&mut sample, proxy)?);

@@ -59,6 +59,14 @@ impl<'e, 'a> Clients<'e, 'a> {
         Ok(Self { epoll, groups, clients })
     }
 
+    /// Starts the clock.
+    pub fn begin(&mut self) {
+        let now = Instant::now();
+        for group in &mut self.groups {
+            (group.begun, group.last) = (now, now);
+        }
+    }
+
     /// Whether something is under way or to be sent.
     pub fn goes_on(&self) -> bool {
         self.groups.iter().any(|group| group.under_way > 0 || !group.ended)
@@ -167,10 +175,13 @@ fn connect(epoll: &OwnedFd, stream: &Stream<'_>, token: usize) -> Result<Peer> {
         // Closed by a reset, it leaves no port behind that waits: there are too few for a minute.
         SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
     }
-    let peer = match tls {
+    let mut peer = match tls {
         None => Peer::new(socket)?,
         Some(client) => Peer::over_tls(socket, client, HOST)?,
     };
+    if stream.pace != Pace::Fresh {
+        peer.finish_handshake()?;
+    }
     let peer = peer.expecting(stream.body);
     peer.register(epoll, token as u64)?;
     Ok(peer)

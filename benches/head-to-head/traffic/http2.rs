@@ -45,25 +45,31 @@ struct Run<F> {
 
 impl Streams {
     /// Has every stream send a request with what `next` gives as soon as its last is answered,
-    /// until it gives nothing. The thread spins.
+    /// until it gives nothing; `connected` is called before the first. The thread spins.
     pub fn run<'a>(
         &self,
         traffic: &mut Traffic,
+        connected: impl FnOnce() -> Result<()>,
         next: impl FnMut() -> Option<&'a HeaderValue>,
     ) -> Result<Load> {
         let runtime =
             Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         runtime?.block_on(async {
             tokio::select! {
-                load = self.clients(next) => load,
+                load = self.clients(connected, next) => load,
                 never = serve_upstream(traffic) => match never? {},
             }
         })
     }
 
-    async fn clients<'a>(&self, next: impl FnMut() -> Option<&'a HeaderValue>) -> Result<Load> {
+    async fn clients<'a>(
+        &self,
+        connected: impl FnOnce() -> Result<()>,
+        next: impl FnMut() -> Option<&'a HeaderValue>,
+    ) -> Result<Load> {
         let connections = (0..self.connections).map(|_| self.connect());
         let connections = timeout(STUCK, try_join_all(connections)).await??;
+        connected()?;
         let begun = Instant::now();
         let run = RefCell::new(Run { next, load: Load::default(), last: begun });
         let streams = connections
