@@ -1,4 +1,4 @@
-//! The upstream behind the proxies: 200 and the same bytes to every request.
+//! The upstream behind the proxies: 200 and the same bytes to every request, of one known length.
 //!
 //! It has no thread of its own: whoever waits on the epoll that it is registered with hands its
 //! events over.
@@ -23,10 +23,18 @@ const LISTENER: u64 = u64::MAX;
 /// A listener and its connections.
 pub struct Upstream {
     listener: TcpListener,
-    peers: Vec<Option<Peer>>,
+    connections: Vec<Option<Connection>>,
     answer: Vec<u8>,
+    /// Bytes of body in every request.
+    upload: usize,
     /// The last head that came, while somebody wants to know.
     watched: Option<Vec<u8>>,
+}
+
+struct Connection {
+    peer: Peer,
+    /// Whether the head of a request has come that is not answered yet.
+    due: bool,
 }
 
 impl Upstream {
@@ -39,9 +47,14 @@ impl Upstream {
         let listener = TcpListener::from(socket);
         let token = epoll::EventData::new_u64(LISTENER);
         epoll::add(epoll, &listener, token, epoll::EventFlags::IN)?;
-        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length";
-        let answer = format!("{head}: {BODY}\r\n\r\n{}", "x".repeat(BODY)).into_bytes();
-        Ok(Self { listener, peers: Vec::new(), answer, watched: None })
+        let (connections, answer) = (Vec::new(), answer(BODY));
+        Ok(Self { listener, connections, answer, upload: 0, watched: None })
+    }
+
+    /// From now on every request carries so many bytes, and every answer so many.
+    pub fn shape(&mut self, upload: usize, body: usize) {
+        self.upload = upload;
+        self.answer = answer(body);
     }
 
     /// Where it listens.
@@ -56,7 +69,10 @@ impl Upstream {
 
     /// Accepts, or answers what has come.
     pub fn handle(&mut self, epoll: &OwnedFd, token: u64) -> Result<()> {
-        if token == LISTENER { self.accept(epoll) } else { self.serve((token ^ OWN) as usize) }
+        match token {
+            LISTENER => self.accept(epoll),
+            token => self.serve(epoll, (token ^ OWN) as usize),
+        }
     }
 
     /// Keeps the last head that comes from now on.
@@ -77,34 +93,47 @@ impl Upstream {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error.into()),
             };
-            let peer = Peer::new(stream)?;
-            let free = self.peers.iter().position(Option::is_none);
+            let connection = Connection { peer: Peer::new(stream)?, due: false };
+            let free = self.connections.iter().position(Option::is_none);
             let index = free.unwrap_or_else(|| {
-                self.peers.push(None);
-                self.peers.len() - 1
+                self.connections.push(None);
+                self.connections.len() - 1
             });
-            peer.register(epoll, index as u64 | OWN)?;
-            self.peers[index] = Some(peer);
+            connection.peer.register(epoll, index as u64 | OWN)?;
+            self.connections[index] = Some(connection);
         }
     }
 
-    /// Answers every whole head that has come over one connection.
-    fn serve(&mut self, index: usize) -> Result<()> {
-        let Some(peer) = &mut self.peers[index] else {
+    /// Answers every whole request that has come over one connection.
+    fn serve(&mut self, epoll: &OwnedFd, index: usize) -> Result<()> {
+        let Some(Connection { peer, due }) = &mut self.connections[index] else {
             return Ok(());
         };
+        peer.flush()?;
         if !peer.read()? {
-            self.peers[index] = None;
+            self.connections[index] = None;
             return Ok(());
         }
-        while let Some(end) = memmem::find(peer.received(), b"\r\n\r\n") {
+        loop {
+            if *due && !peer.is_owed() {
+                peer.write(&self.answer)?;
+                *due = false;
+            }
+            let end = if *due { None } else { memmem::find(peer.received(), b"\r\n\r\n") };
+            let Some(end) = end else { break };
             let length = end + 4;
             if let Some(watched) = &mut self.watched {
                 peer.received()[..length].clone_into(watched);
             }
             peer.consume(length);
-            peer.write(&self.answer)?;
+            peer.discard(self.upload);
+            *due = true;
         }
-        Ok(())
+        peer.follow(epoll, index as u64 | OWN)
     }
+}
+
+fn answer(body: usize) -> Vec<u8> {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length";
+    format!("{head}: {body}\r\n\r\n{}", "x".repeat(body)).into_bytes()
 }

@@ -2,23 +2,18 @@
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::common::peer::BODY;
 use crate::keys::{Keys, request};
 use crate::process::Running;
-use crate::proxies::Proxy;
 use crate::traffic::Traffic;
 
 /// So many requests of a key pass in the check of the limit, and the next one does not.
-const LOW_LIMIT: u32 = 5;
+pub const LOW_LIMIT: u32 = 5;
 
-/// Starts the proxy with a low limit and makes the calls whose outcome shows each part of the work.
-pub fn does_the_work(
-    traffic: &mut Traffic,
-    proxy: Proxy,
-    keys: &Keys,
-    start: impl Fn(u32) -> Result<Running>,
-) -> Result<()> {
-    let running = start(LOW_LIMIT)?;
-    let mut ask = |request: &[u8]| traffic.ask(running.address, request);
+/// Makes the calls whose outcome shows each part of the work, of a proxy with [`LOW_LIMIT`].
+pub fn does_the_work(traffic: &mut Traffic, running: &Running, keys: &Keys) -> Result<()> {
+    let proxy = running.proxy;
+    let mut ask = |request: &[u8]| traffic.ask(&running.endpoint, request, BODY);
 
     let without = ask(&request(None))?;
     ensure!(without.status == 401, "no key was answered with {}", without.status);

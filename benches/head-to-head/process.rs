@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -12,46 +12,57 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::common::cores::pin;
+use crate::common::cores::pin_to;
 use crate::proxies::{Prepared, Proxy};
+use crate::traffic::Endpoint;
 
 /// How long a proxy may take to accept, and to end.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long it may take to come to rest after a load.
+const REST: Duration = Duration::from_secs(60);
+/// Between two looks whether it has; longer than keygate pauses between two bookings.
+const LOOK: Duration = Duration::from_millis(300);
+/// What may be used between two looks at rest.
+const IDLE: Duration = TICK.saturating_mul(2);
 /// A tick of `/proc/PID/stat`: Linux shows user space hundredths of a second on every machine.
 const TICK: Duration = Duration::from_millis(10);
+
+/// Who runs where.
+#[derive(Clone)]
+pub struct Cores {
+    /// Clients and upstream.
+    pub load: Vec<usize>,
+    /// The proxies.
+    pub proxy: Vec<usize>,
+}
 
 /// A proxy that accepts connections. Stopped when it is dropped.
 pub struct Running {
     /// Which one.
     pub proxy: Proxy,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub endpoint: Endpoint,
     child: Child,
     log: PathBuf,
 }
 
 impl Running {
-    /// Starts it on `its_core` and waits until it accepts.
-    pub fn start(
-        proxy: Proxy,
-        mut prepared: Prepared,
-        own: usize,
-        its_core: usize,
-    ) -> Result<Self> {
+    /// Starts it on its cores and waits until it accepts; the calling thread has its own.
+    pub fn start(proxy: Proxy, mut prepared: Prepared, cores: &Cores) -> Result<Self> {
         let log = File::create(&prepared.log)?;
         prepared.command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        pin(its_core)?;
+        pin_to(&cores.proxy)?;
         let child = prepared.command.spawn();
-        pin(own)?;
+        pin_to(&cores.load)?;
         let child = child.with_context(|| format!("cannot start {proxy}"))?;
-        let mut running = Self { proxy, address: prepared.address, child, log: prepared.log };
+        let mut running = Self { proxy, endpoint: prepared.endpoint, child, log: prepared.log };
         running.wait_until_it_accepts()?;
         Ok(running)
     }
 
     fn wait_until_it_accepts(&mut self) -> Result<()> {
         let end = Instant::now() + PATIENCE;
-        while TcpStream::connect(self.address).is_err() {
+        while TcpStream::connect(self.endpoint.address).is_err() {
             let ended = self.child.try_wait()?;
             if ended.is_some() || Instant::now() > end {
                 let log = fs::read_to_string(&self.log)?;
@@ -69,6 +80,20 @@ impl Running {
     pub fn cpu_time(&self) -> Result<Duration> {
         let ticks = self.processes()?.iter().map(|process| process.ticks).sum::<u32>();
         Ok(TICK * ticks)
+    }
+
+    /// The same, once it has done what a load left to be done: keygate books usage after its answers.
+    pub fn cpu_time_at_rest(&self) -> Result<Duration> {
+        let end = Instant::now() + REST;
+        let (mut used, mut quiet) = (self.cpu_time()?, 0);
+        while quiet < 2 {
+            ensure!(Instant::now() < end, "{} does not come to rest within {REST:?}", self.proxy);
+            thread::sleep(LOOK);
+            let now = self.cpu_time()?;
+            quiet = if now - used <= IDLE { quiet + 1 } else { 0 };
+            used = now;
+        }
+        Ok(used)
     }
 
     /// What its processes hold in memory, what they share counted once.

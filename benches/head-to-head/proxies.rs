@@ -1,16 +1,24 @@
 //! How each proxy is told to do the same work.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
 use crate::keys::Keys;
+use crate::traffic::Endpoint;
 
+mod certificate;
 mod gateway;
+mod haproxy;
+mod minimal;
+mod nginx;
+
+pub use certificate::{Certificate, HOST};
 
 /// The ones that are compared.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -19,8 +27,21 @@ pub enum Proxy {
     Nginx,
     /// Debian's HAProxy.
     Haproxy,
+    /// The floor: hyper and nothing else.
+    Minimal,
     /// The binary that cargo built beside this benchmark.
     Keygate,
+}
+
+/// How a proxy is set up for a scenario.
+#[derive(Clone, Copy)]
+pub struct Setup<'a> {
+    /// So many requests of each key in a minute.
+    pub limit_per_minute: u32,
+    /// keygate's; all others have one.
+    pub workers: u32,
+    /// With what it serves TLS 1.3, HTTP/1.1 and HTTP/2; `None`: in clear.
+    pub tls: Option<&'a Certificate>,
 }
 
 /// What every proxy is set up from.
@@ -38,35 +59,36 @@ pub struct Prepared {
     /// Runs it in the foreground.
     pub command: Command,
     /// Where it will listen.
-    pub address: SocketAddr,
+    pub endpoint: Endpoint,
     /// Where what it says goes.
     pub log: PathBuf,
 }
 
 impl Proxy {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Nginx, Self::Haproxy, Self::Keygate];
-
     /// Its name in the table.
     pub fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
+            Self::Minimal => "minimal",
             Self::Keygate => "keygate",
         }
     }
 
-    /// Writes its files, for so many requests a minute of each key.
-    pub fn prepare(self, site: &Site<'_>, limit_per_minute: u32) -> Result<Prepared> {
+    /// Writes its files.
+    pub fn prepare(self, site: &Site<'_>, setup: Setup<'_>) -> Result<Prepared> {
         let folder = site.folder.join(self.name());
         fs::create_dir_all(&folder)?;
         let address = free_address()?;
         let command = match self {
-            Self::Nginx => nginx(site, &folder, address, limit_per_minute),
-            Self::Haproxy => haproxy(site, &folder, address, limit_per_minute),
-            Self::Keygate => gateway::prepare(site, &folder, address, limit_per_minute),
+            Self::Nginx => nginx::prepare(site, &folder, address, setup),
+            Self::Haproxy => haproxy::prepare(site, &folder, address, setup),
+            Self::Minimal => minimal::prepare(site, &folder, address, setup),
+            Self::Keygate => gateway::prepare(site, &folder, address, setup),
         }?;
-        Ok(Prepared { command, address, log: folder.join("output.log") })
+        let tls = setup.tls.map(|certificate| Arc::clone(&certificate.client));
+        let endpoint = Endpoint { address, tls };
+        Ok(Prepared { command, endpoint, log: folder.join("output.log") })
     }
 
     /// Its name and version, as it says itself.
@@ -74,6 +96,7 @@ impl Proxy {
         let (program, flag) = match self {
             Self::Nginx => ("nginx", "-v"),
             Self::Haproxy => ("haproxy", "-v"),
+            Self::Minimal => return Ok("minimal (hyper, this program)".to_owned()),
             Self::Keygate => (gateway::BINARY, "--version"),
         };
         let output = Command::new(program).arg(flag).output();
@@ -98,99 +121,4 @@ impl fmt::Display for Proxy {
 /// An address that was free a moment ago.
 pub fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
-}
-
-fn nginx(site: &Site<'_>, folder: &Path, address: SocketAddr, limit: u32) -> Result<Command> {
-    let mut map = String::new();
-    for key in &site.keys.0 {
-        writeln!(map, "\"Bearer {}\" {};", key.secret.expose(), key.id)?;
-    }
-    fs::write(folder.join("keys.map"), map)?;
-    let config = format!(
-        r#"
-daemon off;
-worker_processes 1;
-pid nginx.pid;
-error_log stderr error;
-events {{ worker_connections 16384; }}
-http {{
-  access_log off;
-  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
-  uwsgi_temp_path uwsgi; scgi_temp_path scgi;
-  keepalive_timeout 75s;
-  keepalive_requests 1000000000;
-  map_hash_max_size 65536;
-  map_hash_bucket_size 128;
-  map $http_authorization $key_id {{ default ""; include keys.map; }}
-  limit_req_zone $key_id zone=keys:32m rate={limit}r/m;
-  limit_req_status 429;
-  upstream api {{
-    server {upstream};
-    keepalive 4096;
-    keepalive_requests 1000000000;
-  }}
-  server {{
-    listen {address} backlog=4096;
-    location /v1/ {{
-      if ($key_id = "") {{ return 401; }}
-      limit_req zone=keys burst={burst} nodelay;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_set_header Host $http_host;
-      proxy_set_header Authorization "";
-      proxy_set_header X-Auth-Key-Id $key_id;
-      proxy_pass http://api;
-    }}
-  }}
-}}
-"#,
-        upstream = site.upstream,
-        burst = limit - 1,
-    );
-    fs::write(folder.join("nginx.conf"), config)?;
-    let mut command = Command::new("nginx");
-    command.arg("-e").arg("stderr").arg("-p").arg(folder).arg("-c").arg("nginx.conf");
-    Ok(command)
-}
-
-fn haproxy(site: &Site<'_>, folder: &Path, address: SocketAddr, limit: u32) -> Result<Command> {
-    let mut map = String::new();
-    for key in &site.keys.0 {
-        writeln!(map, "{} {}", key.secret.expose(), key.id)?;
-    }
-    let map_file = folder.join("keys.map");
-    fs::write(&map_file, map)?;
-    let config = format!(
-        "
-global
-  nbthread 1
-  maxconn 8192
-defaults
-  mode http
-  timeout connect 2s
-  timeout client 75s
-  timeout server 60s
-  http-reuse always
-frontend clients
-  bind {address} backlog 4096
-  http-request set-var(txn.key) http_auth_bearer,map_str({map})
-  http-request return status 401 unless {{ var(txn.key) -m found }}
-  http-request track-sc0 var(txn.key) table keys
-  http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt {limit} }}
-  http-request del-header authorization
-  http-request set-header x-auth-key-id %[var(txn.key)]
-  default_backend api
-backend keys
-  stick-table type string len 40 size 200k expire 10m store http_req_rate(60s)
-backend api
-  server target {upstream} pool-max-conn -1
-",
-        map = map_file.display(),
-        upstream = site.upstream,
-    );
-    let file = folder.join("haproxy.cfg");
-    fs::write(&file, config)?;
-    let mut command = Command::new("haproxy");
-    command.arg("-db").arg("-f").arg(file);
-    Ok(command)
 }

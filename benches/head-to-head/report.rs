@@ -1,134 +1,162 @@
-//! The table: medians over the rounds, and ratios taken within each round.
+//! The tables: medians over the rounds, and ratios taken within each round.
 
 use std::fmt;
-use std::time::Duration;
 
-use crate::traffic::Load;
+/// Those that all are compared with, if nothing else is said.
+const YARDSTICKS: [&str; 2] = ["nginx", "minimal"];
 
-/// The one that all are compared with.
-const YARDSTICK: &str = "nginx";
-/// Below this share of its core in use, a proxy was not at its limit.
-const FULL: f64 = 0.95;
+/// The way without a proxy, which is compared with none.
+pub const DIRECT: &str = "direct";
 
-/// One proxy in one round.
+/// One figure of a table.
 #[derive(Clone, Copy)]
-pub struct Sample {
-    cpu_us: f64,
-    per_second: f64,
-    p50_us: f64,
-    p99_us: f64,
-    memory_mib: f64,
-    busy: f64,
+pub struct Column {
+    /// What it is, with its unit.
+    pub title: &'static str,
+    /// Decimals.
+    pub digits: usize,
+    /// Whether it is compared with the yardsticks.
+    pub compared: bool,
 }
 
-impl Sample {
-    /// What the load says of a proxy that used `cpu_time` for it.
-    pub fn new(load: &mut Load, cpu_time: Duration, memory_kib: u64) -> Self {
-        let answered = load.answered as f64;
-        let elapsed = load.elapsed.as_secs_f64();
+/// What a scenario says, by name in the order of their coming.
+pub struct Table {
+    title: String,
+    columns: Vec<Column>,
+    /// Those that all are compared with, where they are measured.
+    yardsticks: Vec<&'static str>,
+    rows: Vec<Row>,
+    notes: Vec<String>,
+}
+
+struct Row {
+    name: String,
+    /// The figures of each round; one that is not a number is not shown.
+    rounds: Vec<Vec<f64>>,
+}
+
+impl Column {
+    /// One whose ratios to the yardsticks are shown.
+    pub const fn compared(title: &'static str, digits: usize) -> Self {
+        Self { title, digits, compared: true }
+    }
+
+    /// One that is shown as it is.
+    pub const fn plain(title: &'static str, digits: usize) -> Self {
+        Self { title, digits, compared: false }
+    }
+}
+
+impl Table {
+    /// An empty one.
+    pub fn new(title: impl Into<String>, columns: &[Column]) -> Self {
+        Self::beside(title, columns, &YARDSTICKS)
+    }
+
+    /// One whose rows are compared with these.
+    pub fn beside(
+        title: impl Into<String>,
+        columns: &[Column],
+        yardsticks: &[&'static str],
+    ) -> Self {
         Self {
-            cpu_us: cpu_time.as_secs_f64() * 1e6 / answered,
-            per_second: answered / elapsed,
-            p50_us: load.latency_us(50),
-            p99_us: load.latency_us(99),
-            memory_mib: memory_kib as f64 / 1_024.0,
-            busy: cpu_time.as_secs_f64() / elapsed,
-        }
-    }
-}
-
-/// All samples, by name in the order of their coming.
-#[derive(Default)]
-pub struct Report {
-    rows: Vec<(&'static str, Vec<Sample>)>,
-}
-
-impl Report {
-    /// Adds a round's sample.
-    pub fn add(&mut self, name: &'static str, sample: Sample) {
-        match self.rows.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, samples)) => samples.push(sample),
-            None => self.rows.push((name, vec![sample])),
+            title: title.into(),
+            columns: columns.to_vec(),
+            yardsticks: yardsticks.to_vec(),
+            rows: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
-    fn row(&self, name: &str) -> Option<&[Sample]> {
-        let (_, samples) = self.rows.iter().find(|(known, _)| *known == name)?;
-        Some(samples)
+    /// Adds a round's figures, one for each column.
+    pub fn add(&mut self, name: &str, figures: Vec<f64>) {
+        match self.rows.iter_mut().find(|row| row.name == name) {
+            Some(row) => row.rounds.push(figures),
+            None => self.rows.push(Row { name: name.to_owned(), rounds: vec![figures] }),
+        }
     }
 
-    /// The medians of a figure and of its ratio to the yardstick's in the same round.
-    fn cell(
-        &self,
-        samples: &[Sample],
-        digits: usize,
-        figure: impl Fn(usize, &Sample) -> f64,
-    ) -> String {
-        let figures: Vec<_> = samples.iter().enumerate().map(|(n, s)| figure(n, s)).collect();
-        let ratio = self.row(YARDSTICK).map(|yardstick| {
-            let ratios = figures.iter().zip(yardstick).enumerate();
-            let ratios = ratios.map(|(round, (f, sample))| f / figure(round, sample));
-            format!(" ({:.2})", median(ratios.collect()))
-        });
-        format!("{:.digits$}{}", median(figures), ratio.unwrap_or_default())
+    /// Adds a line below the table.
+    pub fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
     }
-}
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let direct = self.row("direct").unwrap_or_default();
-        let line = |f: &mut fmt::Formatter<'_>, cells: [&str; 7]| {
-            write!(f, "| {:<8} |", cells[0])?;
-            cells[1..].iter().try_for_each(|cell| write!(f, " {cell:>16} |"))?;
-            writeln!(f)
+    /// The median of a figure, by names of row and column.
+    pub fn median(&self, name: &str, title: &str) -> Option<f64> {
+        let column = self.columns.iter().position(|column| column.title == title)?;
+        Some(median(self.row(name)?.figures(column).collect()))
+    }
+
+    fn row(&self, name: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.name == name)
+    }
+
+    /// Those yardsticks that were measured here.
+    fn yardsticks(&self) -> impl Iterator<Item = &Row> {
+        self.yardsticks.iter().filter_map(|name| self.row(name))
+    }
+
+    fn heads(&self) -> Vec<String> {
+        std::iter::once(String::new())
+            .chain(self.columns.iter().map(|column| column.title.to_owned()))
+            .collect()
+    }
+
+    fn cells(&self, row: &Row) -> Vec<String> {
+        let columns = self.columns.iter().enumerate();
+        let cells = columns.map(|(place, column)| self.cell(row, place, column));
+        std::iter::once(row.name.clone()).chain(cells).collect()
+    }
+
+    fn cell(&self, row: &Row, place: usize, column: &Column) -> String {
+        let figure = median(row.figures(place).collect());
+        if figure.is_nan() {
+            return String::new();
+        }
+        let ratio = |yardstick: &Row| {
+            let pairs = row.figures(place).zip(yardstick.figures(place));
+            format!("{:.2}", median(pairs.map(|(own, its)| own / its).collect()))
         };
-        line(
-            f,
-            [
-                "",
-                "CPU µs/request",
-                "requests/s",
-                "p50 added µs",
-                "p99 added µs",
-                "memory MiB",
-                "core in use",
-            ],
-        )?;
-        line(f, ["---", "---:", "---:", "---:", "---:", "---:", "---:"])?;
-        for (name, samples) in &self.rows {
-            let busy = median(samples.iter().map(|sample| sample.busy).collect());
-            if *name == "direct" {
-                let p50 =
-                    format!("{:.0} in all", median(samples.iter().map(|s| s.p50_us).collect()));
-                let p99 =
-                    format!("{:.0} in all", median(samples.iter().map(|s| s.p99_us).collect()));
-                let rate = format!("{:.0}", median(samples.iter().map(|s| s.per_second).collect()));
-                line(f, [name, "", &rate, &p50, &p99, "", ""])?;
-                continue;
-            }
-            let busy_text = format!("{:.0} %", busy * 100.0);
-            line(
-                f,
-                [
-                    name,
-                    &self.cell(samples, 2, |_, s| s.cpu_us),
-                    &self.cell(samples, 0, |_, s| s.per_second),
-                    &self.cell(samples, 0, |round, s| s.p50_us - direct[round].p50_us),
-                    &self.cell(samples, 0, |round, s| s.p99_us - direct[round].p99_us),
-                    &self.cell(samples, 1, |_, s| s.memory_mib),
-                    &busy_text,
-                ],
-            )?;
+        let ratios: Vec<_> = self.yardsticks().map(ratio).collect();
+        let digits = column.digits;
+        if column.compared && row.name != DIRECT && !ratios.is_empty() {
+            format!("{figure:.digits$} ({})", ratios.join(", "))
+        } else {
+            format!("{figure:.digits$}")
         }
-        for (name, samples) in self.rows.iter().filter(|(name, _)| *name != "direct") {
-            if median(samples.iter().map(|sample| sample.busy).collect()) < FULL {
-                writeln!(
-                    f,
-                    "{name}: its core was not full; its requests/s and latency are the load's too."
-                )?;
+    }
+}
+
+impl Row {
+    fn figures(&self, column: usize) -> impl Iterator<Item = f64> {
+        self.rounds.iter().map(move |figures| figures[column])
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<_> = std::iter::once(self.heads())
+            .chain(self.rows.iter().map(|row| self.cells(row)))
+            .collect();
+        let width = |place: usize| lines.iter().map(|line| line[place].chars().count()).max();
+        let widths: Vec<_> = (0..=self.columns.len()).filter_map(width).collect();
+        let yardsticks: Vec<_> = self.yardsticks().map(|row| row.name.as_str()).collect();
+        writeln!(f, "{}", self.title)?;
+        if !yardsticks.is_empty() {
+            writeln!(f, "In brackets: ratio to {}", yardsticks.join(", to "))?;
+        }
+        writeln!(f)?;
+        for (number, line) in lines.iter().enumerate() {
+            write!(f, "| {:<1$} |", line[0], widths[0])?;
+            for (cell, width) in line.iter().zip(&widths).skip(1) {
+                write!(f, " {cell:>width$} |")?;
+            }
+            writeln!(f)?;
+            if number == 0 {
+                writeln!(f, "| --- |{}", " ---: |".repeat(self.columns.len()))?;
             }
         }
-        Ok(())
+        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))
     }
 }
 
