@@ -480,11 +480,16 @@ impl KeyTable {
         now: Moment,
     ) -> Self {
         let table = Self::default();
-        for loaded in keys {
-            let parent = loaded.key.key.parent_id.as_ref().and_then(|id| table.key(id));
-            table.put(loaded, parent, policy, now);
-        }
+        table.hold(keys, policy, now);
         table
+    }
+
+    /// Adds more of such keys.
+    pub fn hold(&self, keys: impl IntoIterator<Item = Loaded>, policy: &KeyPolicy, now: Moment) {
+        for loaded in keys {
+            let parent = loaded.key.key.parent_id.as_ref().and_then(|id| self.key(id));
+            self.put(loaded, parent, policy, now);
+        }
     }
 
     /// The entry of a secret.
