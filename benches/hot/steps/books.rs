@@ -69,7 +69,7 @@ pub fn set_aside_and_settle() -> impl FnMut() -> i64 {
     let reserve = async move |cost| {
         let record = secret.key.record(&policy);
         let terms = secret.key.terms(&record).unwrap();
-        spender.reserve(&secret.key.purse, cost, terms, now).await.expect("it is paid")
+        spender.reserve(secret.key.purse(), cost, terms, now).await.expect("it is paid")
     };
     runtime.block_on(reserve(1)).settle(1);
     move || {

@@ -11,6 +11,7 @@ pub mod keys;
 pub mod rights;
 pub mod way;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -41,7 +42,7 @@ fn policy() -> KeyPolicy {
     KeyPolicy {
         generation: 1,
         catalogue: Catalogue::default(),
-        per_key: Vec::new(),
+        per_key: Arc::default(),
         test_keys_count: false,
         rotation_grace: Duration::ZERO,
         enforce_rotation: false,

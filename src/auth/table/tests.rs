@@ -6,7 +6,7 @@ fn policy() -> KeyPolicy {
     KeyPolicy {
         generation: 1,
         catalogue: Catalogue::default(),
-        per_key: Vec::new(),
+        per_key: Arc::default(),
         test_keys_count: false,
         rotation_grace: Duration::ZERO,
         enforce_rotation: false,
