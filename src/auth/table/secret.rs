@@ -23,7 +23,7 @@ pub struct SecretEntry {
     /// Let go of with the confirmation: it takes more memory than all the rest of the entry.
     proof: ArcSwapOption<Proof>,
     hash: HashMark,
-    known: Arc<Known>,
+    pub(super) known: Arc<Known>,
     pub(super) epoch: u64,
     read_at_ms: u64,
     read_minute: u32,
@@ -46,12 +46,12 @@ struct HashMark([u8; 16]);
 /// one's place, so that neither a confirmation nor a use that is under way when the row is read again
 /// is lost.
 #[derive(Default)]
-struct Known {
+pub(super) struct Known {
     digest: OnceLock<Digest>,
     /// Since the Unix epoch; 0: never. Written with `used_from` held, so that the two are of one use.
     used_minute: AtomicU32,
     flushed_minute: AtomicU32,
-    used_from: Mutex<Option<Ipv6Addr>>,
+    pub(super) used_from: Mutex<Option<Ipv6Addr>>,
 }
 
 impl SecretEntry {
