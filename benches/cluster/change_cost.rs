@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, ensure};
 use keygate::domain::KeyId;
 
-use crate::cpu;
-use crate::report::{Table, Times, say};
-use crate::site::{self, ByHand, Library, PATH, SCOPE};
+use crate::stage::cpu;
+use crate::stage::filled::fill;
+use crate::stage::report::{Table, Times, say};
+use crate::stage::site::{self, ByHand, Library, PATH, SCOPE};
 use crate::support::load::get;
 use crate::support::{Kind, MintedKey, Origin, TestGateway, TestStore, Wire, bulk};
 
@@ -57,7 +58,7 @@ pub fn run(quick: bool) -> Result<()> {
 fn measure(kind: Kind, size: u32, changes: u32) -> Result<Vec<String>> {
     let origin = Origin::start();
     let store = TestStore::of(kind).ok_or_else(|| anyhow!("Debian's postgresql is needed"))?;
-    let gateway = filled(kind, store, size, &origin);
+    let gateway = filled(store, size, &origin);
     let key = bulk::insert(gateway.store(), 1, |_, _| {}).remove(0);
     let library = Library::open(gateway.store())?;
     let scene = Scene { gateway: &gateway, library: &library, id: site::id(&key) };
@@ -91,45 +92,10 @@ fn measure(kind: Kind, size: u32, changes: u32) -> Result<Vec<String>> {
 }
 
 /// A gateway on a store with so many keys that nobody uses.
-fn filled(kind: Kind, store: TestStore, size: u32, origin: &Origin) -> TestGateway {
+fn filled(store: TestStore, size: u32, origin: &Origin) -> TestGateway {
     let (installation, store) = site::setup(store, origin.address()).install();
     installation.run(&["migrate"]);
-    // The form of an id is minted: `key_` and 26 characters, eight characters.
-    let key = "'key_' || substr('00000000000000000000000000' || n, -26)";
-    let secret = "substr('00000000' || n, -8)";
-    let columns = "(id, name, owner_id, environment, scopes, created_at)";
-    let keys = format!(
-        "INSERT INTO keys {columns} \
-         SELECT {key}, 'client ' || n, 'default', 'live', '[\"agents:read\"]', 1700000000000 FROM"
-    );
-    // Nobody has a secret to this hash.
-    let phc = "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA\
-               $aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g";
-    let secrets = format!(
-        "INSERT INTO secrets (id, key_id, hint, phc, created_at) \
-         SELECT {secret}, {key}, 'sk_live_' || {secret}, '{phc}', 1700000000000 FROM"
-    );
-    match kind {
-        Kind::Postgres => {
-            // Without its triggers: what a million changes at once cost is not asked here.
-            let all = format!("generate_series(1, {size}) AS n");
-            let right = |text: &str| text.replace("substr(", "right(").replace(", -", ", ");
-            store.sql(&format!(
-                "SET session_replication_role = replica; {} {all}; {} {all};",
-                right(&keys),
-                right(&secrets),
-            ));
-            store.sql("VACUUM (ANALYZE)");
-        }
-        Kind::Sqlite => {
-            let all = format!(
-                "(WITH RECURSIVE numbers (n) AS \
-                 (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {size}) \
-                 SELECT n FROM numbers)"
-            );
-            store.sql(&format!("BEGIN; {keys} {all}; {secrets} {all}; COMMIT;"));
-        }
-    }
+    fill(&store, size);
     installation.serve(store)
 }
 

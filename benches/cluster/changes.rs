@@ -14,8 +14,8 @@ use keygate::domain::{Act, Key, Secret};
 use keygate::key::SecretText;
 use keygate::key::hash::Argon2Strength;
 
-use crate::report::{Table, Times, say};
-use crate::site::{self, Library, PATH, SCOPE};
+use crate::stage::report::{Table, Times, say};
+use crate::stage::site::{self, Library, PATH, SCOPE};
 use crate::support::load::get;
 use crate::support::{Origin, TestGateway, Wire, bulk};
 

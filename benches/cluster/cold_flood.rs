@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use keygate::key::hash::Argon2Strength;
 
-use crate::outcome::{Fared, Outcome};
-use crate::pinned::{Stage, target};
-use crate::plans::{During, Insistent, Requests, Steady, any_of, requests, statuses, warm_up};
-use crate::report::{Table, Times, median, ms, say};
+use crate::stage::outcome::{Fared, Outcome};
+use crate::stage::pinned::{Stage, target};
+use crate::stage::plans::{
+    During, Insistent, Requests, Steady, any_of, requests, statuses, warm_up,
+};
+use crate::stage::report::{Table, Times, median, ms, say};
 use crate::support::{Kind, bulk};
 
 const KNOWN: usize = 64;

@@ -13,16 +13,11 @@ mod changes;
 mod cold_flood;
 #[path = "../common/mod.rs"]
 mod common;
-mod cpu;
-mod load;
 mod outages;
-mod outcome;
-mod pinned;
-mod plans;
-mod report;
 mod restart;
 mod revoked;
-mod site;
+#[path = "../stage/mod.rs"]
+mod stage;
 #[path = "../../tests/it/support/mod.rs"]
 #[allow(
     dead_code,
@@ -37,6 +32,9 @@ use std::thread;
 
 use anyhow::{Result, anyhow};
 use clap::{Parser as _, ValueEnum as _};
+
+use stage::report::say;
+use stage::site::measured_on;
 
 /// Measures several instances on one store.
 #[derive(clap::Parser)]
@@ -85,10 +83,10 @@ impl Measurement {
 fn main() -> Result<()> {
     let flags = Flags::parse();
     if !flags.bench {
-        report::say("cluster measures only when it is run by `cargo bench`");
+        say("cluster measures only when it is run by `cargo bench`");
         return Ok(());
     }
-    report::say(&site::measured_on()?);
+    say(&measured_on()?);
     let wanted = |it: &&Measurement| flags.names.is_empty() || flags.names.contains(it);
     let mut outcome = Ok(());
     for measurement in Measurement::value_variants().iter().filter(wanted) {
@@ -96,7 +94,7 @@ fn main() -> Result<()> {
         let run = thread::scope(|scope| scope.spawn(|| measurement.run(&flags)).join());
         let run = run.unwrap_or_else(|_| Err(anyhow!("the harness has failed; see above")));
         if let Err(error) = run {
-            report::say(&format!("WRONG: {error:#}"));
+            say(&format!("WRONG: {error:#}"));
             outcome = Err(error);
         }
     }

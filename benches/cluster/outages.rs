@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use rand::RngExt as _;
 
-use crate::load::{Clients, Target};
-use crate::outcome::Outcome;
-use crate::plans::{Steady, random, requests, statuses};
-use crate::report::{Table, Times, ms, say};
-use crate::site::{self, Library};
+use crate::stage::load::{Clients, Target};
+use crate::stage::outcome::Outcome;
+use crate::stage::plans::{Steady, random, requests, statuses};
+use crate::stage::report::{Table, Times, ms, say};
+use crate::stage::site::{self, Library};
 use crate::support::{MintedKey, Redis, TestGateway, bulk, until};
 
 const INSTANCES: usize = 3;

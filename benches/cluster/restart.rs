@@ -13,10 +13,10 @@ use keygate::key::hash::Argon2Strength;
 use rustix::process::Signal;
 use tempfile::NamedTempFile;
 
-use crate::outcome::{Fared, Outcome, by_second};
-use crate::pinned::{Stage, target};
-use crate::plans::{Steady, any_of, requests, statuses, warm_up};
-use crate::report::{Table, Times, ms, say};
+use crate::stage::outcome::{Fared, Outcome, by_second};
+use crate::stage::pinned::{Stage, target};
+use crate::stage::plans::{Steady, any_of, requests, statuses, warm_up};
+use crate::stage::report::{Table, Times, ms, say};
 use crate::support::{Kind, TestGateway, bulk};
 
 const PER_SECOND: u32 = 2_000;

@@ -14,11 +14,11 @@ use anyhow::{Result, anyhow, ensure};
 use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 
-use crate::load::{Clients, Target};
-use crate::outcome::Outcome;
-use crate::plans::{Requests, Steady, random, requests, statuses, warm_up};
-use crate::report::{Table, Times, ms, say};
-use crate::site::{self, ByHand, Library};
+use crate::stage::load::{Clients, Target};
+use crate::stage::outcome::Outcome;
+use crate::stage::plans::{Requests, Steady, random, requests, statuses, warm_up};
+use crate::stage::report::{Table, Times, ms, say};
+use crate::stage::site::{self, ByHand, Library};
 use crate::support::{MintedKey, TestGateway, TestStore, bulk};
 
 const INSTANCES: usize = 3;

@@ -13,7 +13,8 @@ use arc_swap::ArcSwapOption;
 use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key, Tag};
 use subtle::ConstantTimeEq as _;
 
-use super::table::SecretEntry;
+use super::table::Proof;
+use crate::domain::PublicId;
 use crate::key::CacheKeys;
 use crate::key::hex;
 use crate::store::ConfirmedMac;
@@ -43,17 +44,17 @@ impl CacheMacs {
 
     /// Whether the secret is right, by the MAC that an earlier confirmation left. `None`: it can't
     /// be told.
-    pub fn judge(&self, entry: &SecretEntry, secret: &[u8]) -> Option<bool> {
-        let (keys, mac) = (self.keys.load(), entry.cache_mac.as_deref()?);
+    pub fn judge(&self, id: PublicId, proof: &Proof, secret: &[u8]) -> Option<bool> {
+        let (keys, mac) = (self.keys.load(), proof.cache_mac.as_deref()?);
         let (mark, rest) = mac.split_once('.')?;
         for (place, key) in keys.as_ref()?.iter().enumerate() {
-            if mark != mark_of(key, &entry.phc) {
+            if mark != mark_of(key, &proof.phc) {
                 continue;
             }
-            let right = mac_of_secret(key, &entry.phc, secret);
+            let right = mac_of_secret(key, &proof.phc, secret);
             let right: bool = right.as_bytes().ct_eq(rest.as_bytes()).into();
             if right && place > 0 {
-                self.confirmed(entry, secret);
+                self.confirmed(id, proof, secret);
             }
             return Some(right);
         }
@@ -61,14 +62,14 @@ impl CacheMacs {
     }
 
     /// Has the store keep a MAC of a secret that was found right, under the key in force.
-    pub fn confirmed(&self, entry: &SecretEntry, secret: &[u8]) {
+    pub fn confirmed(&self, id: PublicId, proof: &Proof, secret: &[u8]) {
         let keys = self.keys.load();
         let Some(key) = keys.as_ref().and_then(|keys| keys.first()) else { return };
-        let phc = entry.phc.clone();
+        let phc = proof.phc.clone();
         let mac = format!("{}.{}", mark_of(key, &phc), mac_of_secret(key, &phc, secret));
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() < WAITING {
-            waiting.push(ConfirmedMac { secret: entry.id, phc, mac });
+            waiting.push(ConfirmedMac { secret: id, phc, mac });
         }
     }
 

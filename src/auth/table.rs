@@ -5,28 +5,25 @@
 //! many others depend on it. What a key has counted stands in its entry and outlives every change
 //! of its record. Only [`super::sync`] writes records here; requests read, and set digests.
 
+mod expiry;
 mod family;
+mod key;
+mod record;
+mod secret;
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
-use http::HeaderValue;
-use jiff::Timestamp;
-
-use crate::domain::{
-    Catalogue, Environment, Key, KeyId, LastUse, Limit, Owner, OwnerId, PublicId, RotationDue,
-    ScopeSet, Secret,
-};
-use crate::key::hash::Digest;
-use crate::limit::KeyCounters;
-use crate::spend::{Purse, Terms, TermsStamp};
+use crate::domain::{Catalogue, KeyId, LastUse, Limit, Owner, OwnerId, PublicId, Secret};
 use crate::store::Loaded;
 
+pub use expiry::{Expiry, RotateBy, Rotation, SecretEnd};
 pub use family::Rights;
+pub use key::{KeyEntry, OwnerEntry};
+pub use record::{Identity, KeyRecord};
+pub use secret::{Proof, SecretEntry};
 
 /// Milliseconds of a monotonic clock that began with the table, and of the wall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,141 +42,13 @@ pub struct KeyPolicy {
     /// The scopes that bits stand for.
     pub catalogue: Catalogue,
     /// For keys without limits of their own.
-    pub per_key: Vec<Limit>,
+    pub per_key: Arc<[Limit]>,
     /// Whether test keys count.
     pub test_keys_count: bool,
     /// How long a rotation that a schedule asks for may be claimed.
     pub rotation_grace: Duration,
     /// Whether a key stops when that is over.
     pub enforce_rotation: bool,
-}
-
-/// An end by the wall clock that stays reached once it was seen: a clock that jumps back revives
-/// nothing.
-#[derive(Debug)]
-pub struct Expiry {
-    at_ms: Option<i64>,
-    seen: AtomicBool,
-}
-
-/// What a key's schedule asks for: see [`RotationDue`].
-#[derive(Clone, Debug)]
-pub struct Rotation {
-    due: Expiry,
-    ends: Expiry,
-    enforced: bool,
-}
-
-/// Until when a client should have a new secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RotateBy {
-    /// In milliseconds since the Unix epoch.
-    pub ends_ms: i64,
-    /// Whether the secret works no more from then on.
-    pub stops: bool,
-}
-
-/// When a secret ends, be its key as it may.
-#[derive(Clone, Debug)]
-pub struct SecretEnd {
-    /// The end of its grace.
-    pub expiry: Expiry,
-    /// Whether it was ended for good.
-    pub revoked: bool,
-}
-
-/// An owner in the table.
-#[derive(Debug)]
-pub struct OwnerEntry {
-    /// Its id.
-    pub id: OwnerId,
-    disabled: AtomicBool,
-    credit_changes: AtomicI64,
-}
-
-/// A key in the table.
-pub struct KeyEntry {
-    /// Its id.
-    pub id: KeyId,
-    /// The key that bounds it.
-    pub parent: Option<Arc<KeyEntry>>,
-    record: ArcSwap<KeyRecord>,
-    /// What it may do under its ancestors, where it has any: see [`family`].
-    bounded: ArcSwapOption<family::Bounded>,
-    removed: AtomicBool,
-    /// What it has counted.
-    pub counters: KeyCounters,
-    /// What it may spend here.
-    pub purse: Arc<Purse>,
-}
-
-/// One reading of a key's row, compiled.
-pub struct KeyRecord {
-    /// The row.
-    pub key: Key,
-    /// Its owner.
-    pub owner: Arc<OwnerEntry>,
-    /// When it ends by itself.
-    pub expiry: Expiry,
-    /// What its schedule asks for, where it has one.
-    pub rotation: Option<Rotation>,
-    /// When its newest secret was made.
-    newest_made: Option<Timestamp>,
-    /// Its scopes over the catalogue.
-    pub scopes: ScopeSet,
-    /// Whether its requests are counted at all.
-    pub counted: bool,
-    /// The limits that count for it.
-    pub limits: Vec<Limit>,
-    /// Its secrets, and when each ends.
-    pub secrets: Vec<(PublicId, SecretEnd)>,
-    /// What the upstream is told.
-    pub identity: Identity,
-    /// See [`KeyTable::doubt_all`].
-    epoch: u64,
-    generation: u64,
-}
-
-/// The values of the identity headers, ready to be cloned by reference count.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// The key's id.
-    pub key_id: HeaderValue,
-    /// Its name.
-    pub key_name: HeaderValue,
-    /// Its owner's id.
-    pub owner: HeaderValue,
-    /// Its scopes as granted, space-separated.
-    pub scopes: HeaderValue,
-    /// `live` or `test`.
-    pub env: HeaderValue,
-    /// Its parent's id.
-    pub parent: Option<HeaderValue>,
-}
-
-/// A secret in the table.
-pub struct SecretEntry {
-    /// Its public id.
-    pub id: PublicId,
-    /// Whose it is.
-    pub key: Arc<KeyEntry>,
-    /// The Argon2id PHC string.
-    pub phc: String,
-    /// What an earlier confirmation left in the store.
-    pub cache_mac: Option<String>,
-    /// When it ends.
-    pub end: SecretEnd,
-    /// Shared with the entry that takes this one's place, so that a confirmation that is under way
-    /// when the row is read again is not lost.
-    digest: Arc<OnceLock<Digest>>,
-    epoch: u64,
-    read_at_ms: u64,
-    read_minute: i64,
-    refresh_asked: AtomicBool,
-    /// Written with `used_from` held, so that the two are of one use.
-    used_minute: AtomicI64,
-    used_from: Mutex<Option<Ipv6Addr>>,
-    flushed_minute: AtomicI64,
 }
 
 /// Everything that is held of the store.
@@ -193,284 +62,6 @@ pub struct KeyTable {
     epoch: AtomicU64,
 }
 
-impl Expiry {
-    fn new(at_ms: Option<i64>) -> Self {
-        Self { at_ms, seen: AtomicBool::new(false) }
-    }
-
-    /// Whether the end is reached, or was once.
-    pub fn is_over(&self, wall_ms: i64) -> bool {
-        let Some(at_ms) = self.at_ms else { return false };
-        if at_ms <= wall_ms {
-            self.seen.store(true, Ordering::Relaxed);
-        }
-        self.seen.load(Ordering::Relaxed)
-    }
-
-    /// The same end read again is reached if it was before.
-    fn remember(&self, before: &Self) {
-        if self.at_ms == before.at_ms && before.seen.load(Ordering::Relaxed) {
-            self.seen.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// The end in milliseconds since the Unix epoch.
-    pub fn at_ms(&self) -> Option<i64> {
-        self.at_ms
-    }
-}
-
-impl Clone for Expiry {
-    fn clone(&self) -> Self {
-        Self { at_ms: self.at_ms, seen: AtomicBool::new(self.seen.load(Ordering::Relaxed)) }
-    }
-}
-
-impl Rotation {
-    fn of(key: &Key, newest_made: Option<Timestamp>, policy: &KeyPolicy) -> Option<Self> {
-        let asked = RotationDue::of(key, newest_made?, policy.rotation_grace)?;
-        let expiry = |at: Timestamp| Expiry::new(Some(at.as_millisecond()));
-        let (due, ends) = (expiry(asked.due_at), expiry(asked.ends_at));
-        Some(Self { due, ends, enforced: policy.enforce_rotation })
-    }
-
-    /// Whether the key has stopped for want of a new secret.
-    pub fn has_stopped(&self, wall_ms: i64) -> bool {
-        self.enforced && self.ends.is_over(wall_ms)
-    }
-
-    /// Until when a new secret is to be claimed, once it is asked for.
-    pub fn asks(&self, wall_ms: i64) -> Option<RotateBy> {
-        let ends_ms = self.ends.at_ms().filter(|_| self.due.is_over(wall_ms))?;
-        Some(RotateBy { ends_ms, stops: self.enforced })
-    }
-
-    /// The same moments read again are reached if they were before.
-    fn remember(&self, before: &Self) {
-        self.due.remember(&before.due);
-        self.ends.remember(&before.ends);
-    }
-}
-
-impl SecretEnd {
-    fn of(secret: &Secret) -> Self {
-        Self {
-            expiry: Expiry::new(secret.expires_at.map(Timestamp::as_millisecond)),
-            revoked: secret.revoked_at.is_some(),
-        }
-    }
-}
-
-impl OwnerEntry {
-    /// Whether its keys are refused.
-    pub fn is_disabled(&self) -> bool {
-        self.disabled.load(Ordering::Acquire)
-    }
-
-    /// How often its credits were changed by somebody; above 0, its keys spend them.
-    pub fn credit_changes(&self) -> i64 {
-        self.credit_changes.load(Ordering::Acquire)
-    }
-}
-
-impl KeyRecord {
-    fn compile(
-        key: Key,
-        secrets: Vec<(PublicId, SecretEnd)>,
-        newest_made: Option<Timestamp>,
-        owner: Arc<OwnerEntry>,
-        policy: &KeyPolicy,
-        epoch: u64,
-    ) -> Self {
-        let limits = if key.limits.is_empty() { &policy.per_key } else { &key.limits };
-        Self {
-            expiry: Expiry::new(key.expires_at.map(Timestamp::as_millisecond)),
-            rotation: Rotation::of(&key, newest_made, policy),
-            newest_made,
-            scopes: policy.catalogue.granted(&key.scopes),
-            counted: key.environment == Environment::Live || policy.test_keys_count,
-            limits: limits.clone(),
-            identity: Identity::of(&key),
-            epoch,
-            generation: policy.generation,
-            secrets,
-            owner,
-            key,
-        }
-    }
-
-    /// Takes over which ends were reached.
-    fn remember(&self, before: &Self) {
-        self.expiry.remember(&before.expiry);
-        if let (Some(rotation), Some(before)) = (&self.rotation, &before.rotation) {
-            rotation.remember(before);
-        }
-        for (id, end) in &self.secrets {
-            if let Some(before) = before.end_of(*id) {
-                end.expiry.remember(&before.expiry);
-            }
-        }
-    }
-
-    /// When a secret of the key ends; `None`: it is none of the key's, or not any more.
-    pub fn end_of(&self, secret: PublicId) -> Option<&SecretEnd> {
-        self.secrets.iter().find(|(id, _)| *id == secret).map(|(_, end)| end)
-    }
-}
-
-impl Identity {
-    fn of(key: &Key) -> Self {
-        Self {
-            key_id: header_value(key.id.as_str()),
-            key_name: header_value(&key.name),
-            owner: header_value(key.owner_id.as_str()),
-            scopes: header_value(&key.scopes.join(" ")),
-            env: HeaderValue::from_static(key.environment.name()),
-            parent: key.parent_id.as_ref().map(|id| header_value(id.as_str())),
-        }
-    }
-}
-
-/// Names are free of control characters when they are minted; what a hand wrote into the store
-/// and no header can carry is left empty rather than refused.
-fn header_value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text)
-        .or_else(|_| HeaderValue::from_bytes(text.as_bytes()))
-        .unwrap_or(HeaderValue::from_static(""))
-}
-
-impl KeyEntry {
-    /// The key's record, compiled for the policy in force.
-    pub fn record(&self, policy: &KeyPolicy) -> arc_swap::Guard<Arc<KeyRecord>> {
-        let record = self.record.load();
-        if record.generation == policy.generation {
-            return record;
-        }
-        self.recompile(&record, policy);
-        self.record.load()
-    }
-
-    /// The same for whichever policy it was compiled: for its row, its ends and its owner.
-    pub fn row(&self) -> arc_swap::Guard<Arc<KeyRecord>> {
-        self.record.load()
-    }
-
-    /// Whether the key was taken out of the table because the store has it no more. Nothing that
-    /// changes reaches this entry from then on.
-    pub fn is_removed(&self) -> bool {
-        self.removed.load(Ordering::Acquire)
-    }
-
-    /// What requests of a key with this record are paid by; `None`: they are not paid for.
-    pub fn terms<'a>(&self, record: &'a KeyRecord) -> Option<Terms<'a>> {
-        if !record.counted {
-            return None;
-        }
-        let changes = record.owner.credit_changes();
-        let mut terms = TermsStamp::of_credits(changes);
-        terms.bind(record.key.monthly_budget);
-        let mut ancestor = self.parent.as_ref();
-        while let Some(key) = ancestor {
-            terms.bind(key.row().key.monthly_budget);
-            ancestor = key.parent.as_ref();
-        }
-        let credits_of = (changes > 0).then_some(&record.owner.id);
-        terms.stamp().map(|stamp| Terms { stamp, credits_of })
-    }
-
-    fn is_under(&self, parent: Option<&Arc<KeyEntry>>) -> bool {
-        match (&self.parent, parent) {
-            (Some(held), Some(parent)) => Arc::ptr_eq(held, parent),
-            (held, parent) => held.is_none() && parent.is_none(),
-        }
-    }
-
-    /// Compiles the same row for a new policy, unless it was replaced meanwhile.
-    fn recompile(&self, record: &Arc<KeyRecord>, policy: &KeyPolicy) {
-        let fresh = KeyRecord::compile(
-            record.key.clone(),
-            record.secrets.clone(),
-            record.newest_made,
-            Arc::clone(&record.owner),
-            policy,
-            record.epoch,
-        );
-        fresh.remember(record);
-        self.record.compare_and_swap(record, Arc::new(fresh));
-    }
-}
-
-impl SecretEntry {
-    /// The digest, once Argon2 has confirmed the secret.
-    pub fn digest(&self) -> Option<&Digest> {
-        self.digest.get()
-    }
-
-    /// Remembers the digest of the confirmed secret.
-    pub fn confirm(&self, digest: Digest) {
-        // Two confirmations of one secret have one digest.
-        let _ = self.digest.set(digest);
-    }
-
-    /// When the row was read, by the monotonic clock.
-    pub fn read_at_ms(&self) -> u64 {
-        self.read_at_ms
-    }
-
-    /// Whether this is the first to ask for a fresh reading.
-    pub fn ask_refresh(&self) -> bool {
-        !self.refresh_asked.load(Ordering::Relaxed)
-            && !self.refresh_asked.swap(true, Ordering::Relaxed)
-    }
-
-    /// Lets a refresh be asked for again, after one that failed.
-    pub fn refresh_failed(&self) {
-        self.refresh_asked.store(false, Ordering::Relaxed);
-    }
-
-    /// The minute (since the Unix epoch) in which it was last used or read.
-    fn last_wanted_minute(&self) -> i64 {
-        self.used_minute.load(Ordering::Relaxed).max(self.read_minute)
-    }
-
-    /// Notes a use, to the minute, and from where the first of that minute came. The line is written
-    /// once a minute, not by every request.
-    ///
-    /// Nobody waits: where another is just writing or reading it, this use is left to the next one.
-    pub fn used(&self, wall_ms: i64, client: IpAddr) {
-        let minute = wall_ms / 60_000;
-        if self.used_minute.load(Ordering::Relaxed) != minute
-            && let Ok(mut from) = self.used_from.try_lock()
-        {
-            *from = Some(match client {
-                IpAddr::V4(address) => address.to_ipv6_mapped(),
-                IpAddr::V6(address) => address,
-            });
-            self.used_minute.store(minute, Ordering::Relaxed);
-        }
-    }
-
-    fn used_from(&self) -> Option<Ipv6Addr> {
-        *self.used_from.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The last use, where it was not taken before.
-    fn take_use(&self) -> Option<LastUse> {
-        let known = self.used_minute.load(Ordering::Relaxed);
-        if self.flushed_minute.load(Ordering::Relaxed) == known {
-            return None;
-        }
-        let from = self.used_from.lock().unwrap_or_else(PoisonError::into_inner);
-        let minute = self.used_minute.load(Ordering::Relaxed);
-        self.flushed_minute.store(minute, Ordering::Relaxed);
-        Some(LastUse {
-            secret: self.id,
-            at: Timestamp::from_millisecond(minute * 60_000).ok()?,
-            from: from.map(|address| IpAddr::V6(address).to_canonical()),
-        })
-    }
-}
-
 impl KeyTable {
     /// A table that nobody keeps fresh, of keys of which a parent comes before its children: for
     /// saying what would become of a request without a running gateway, and for benchmarks.
@@ -480,11 +71,16 @@ impl KeyTable {
         now: Moment,
     ) -> Self {
         let table = Self::default();
-        for loaded in keys {
-            let parent = loaded.key.key.parent_id.as_ref().and_then(|id| table.key(id));
-            table.put(loaded, parent, policy, now);
-        }
+        table.hold(keys, policy, now);
         table
+    }
+
+    /// Adds more of such keys.
+    pub fn hold(&self, keys: impl IntoIterator<Item = Loaded>, policy: &KeyPolicy, now: Moment) {
+        for loaded in keys {
+            let parent = loaded.key.key.parent_id.as_ref().and_then(|id| self.key(id));
+            self.put(loaded, parent, policy, now);
+        }
     }
 
     /// The entry of a secret.
@@ -534,7 +130,7 @@ impl KeyTable {
         now: Moment,
     ) {
         let owner = self.put_owner(&loaded.owner);
-        let secrets: Vec<(PublicId, SecretEnd)> =
+        let secrets: Box<[(PublicId, SecretEnd)]> =
             loaded.key.secrets.iter().map(|secret| (secret.id, SecretEnd::of(secret))).collect();
         self.add_existing(secrets.iter().map(|(id, _)| *id));
         let newest_made = loaded.key.newest_secret().map(|secret| secret.created_at);
@@ -577,60 +173,25 @@ impl KeyTable {
         parent: Option<Arc<KeyEntry>>,
         record: Arc<KeyRecord>,
     ) -> Arc<KeyEntry> {
-        let entry = Arc::new(KeyEntry {
-            purse: Arc::new(Purse::new(id.clone())),
-            id: id.clone(),
-            parent,
-            record: ArcSwap::new(record),
-            bounded: ArcSwapOption::empty(),
-            removed: AtomicBool::new(false),
-            counters: KeyCounters::default(),
-        });
+        let entry = Arc::new(KeyEntry::new(id.clone(), parent, record));
         self.keys.pin().insert(id, Arc::clone(&entry));
         entry
     }
 
     /// A secret keeps its digest as long as its hash is the same.
     fn put_secret(&self, secret: Secret, key: &Arc<KeyEntry>, now: Moment) {
-        let before = self.secret(secret.id).filter(|before| before.phc == secret.phc);
-        let digest = before.as_ref().map(|before| Arc::clone(&before.digest));
-        let used = before.as_ref().map_or(0, |before| before.used_minute.load(Ordering::Relaxed));
-        let flushed =
-            before.as_ref().map_or(0, |before| before.flushed_minute.load(Ordering::Relaxed));
-        let used_from = before.as_ref().and_then(|before| before.used_from());
-        let entry = SecretEntry {
-            end: SecretEnd::of(&secret),
-            id: secret.id,
-            key: Arc::clone(key),
-            phc: secret.phc,
-            cache_mac: secret.cache_mac,
-            digest: digest.unwrap_or_default(),
-            epoch: self.epoch.load(Ordering::Acquire),
-            read_at_ms: now.monotonic_ms,
-            read_minute: now.wall_ms / 60_000,
-            refresh_asked: AtomicBool::new(false),
-            used_minute: AtomicI64::new(used),
-            used_from: Mutex::new(used_from),
-            flushed_minute: AtomicI64::new(flushed),
-        };
-        if let Some(before) = before {
-            entry.end.expiry.remember(&before.end.expiry);
-        }
-        self.secrets.pin().insert(secret.id, Arc::new(entry));
+        let (id, before) = (secret.id, self.secret(secret.id));
+        let epoch = self.epoch.load(Ordering::Acquire);
+        let entry = SecretEntry::read(secret, key, before.as_deref(), epoch, now);
+        self.secrets.pin().insert(id, Arc::new(entry));
     }
 
     /// Puts a reading of an owner in force for all its keys at once.
     pub(super) fn put_owner(&self, owner: &Owner) -> Arc<OwnerEntry> {
         let owners = self.owners.pin();
-        let entry = owners.get_or_insert_with(owner.id.clone(), || {
-            Arc::new(OwnerEntry {
-                id: owner.id.clone(),
-                disabled: AtomicBool::new(owner.disabled),
-                credit_changes: AtomicI64::new(owner.credit_changes),
-            })
-        });
-        entry.disabled.store(owner.disabled, Ordering::Release);
-        entry.credit_changes.store(owner.credit_changes, Ordering::Release);
+        let make = || Arc::new(OwnerEntry::of(owner));
+        let entry = owners.get_or_insert_with(owner.id.clone(), make);
+        entry.update(owner);
         Arc::clone(entry)
     }
 
@@ -694,7 +255,7 @@ impl KeyTable {
     pub(super) fn put_back_uses(&self, uses: &[LastUse]) {
         for used in uses {
             if let Some(secret) = self.secret(used.secret) {
-                secret.flushed_minute.store(0, Ordering::Relaxed);
+                secret.put_back_use();
             }
         }
     }
@@ -710,7 +271,7 @@ impl KeyTable {
         let secrets = self.secrets.pin();
         let keep: HashSet<&PublicId> = keep.iter().collect();
         let others = secrets.iter().filter(|(id, _)| !keep.contains(id));
-        let mut by_use: Vec<(i64, PublicId)> =
+        let mut by_use: Vec<(u32, PublicId)> =
             others.map(|(id, secret)| (secret.last_wanted_minute(), *id)).collect();
         // One pass makes room for a while: an eighth more than is asked for.
         let gone = (excess + capacity / 8).min(by_use.len());

@@ -11,7 +11,9 @@ use tokio::sync::OnceCell;
 use super::cache_mac::CacheMacs;
 use super::pool::{Argon2Pool, PoolError};
 use super::sync::{Found, StoreState, Sync};
-use super::table::{KeyEntry, KeyPolicy, KeyRecord, Moment, RotateBy, SecretEnd, SecretEntry};
+use super::table::{
+    KeyEntry, KeyPolicy, KeyRecord, Moment, Proof, RotateBy, SecretEnd, SecretEntry,
+};
 use crate::domain::{Limit, PublicId, Reason, Refusal};
 use crate::key::SecretFormat;
 use crate::key::hash::{Digest, DigestKey};
@@ -334,9 +336,11 @@ impl Authenticator {
             return Err(Reason::Overloaded.into());
         }
         let turn = gate.lock().await;
-        let outcome = match secret.digest() {
-            Some(known) => Ok(digest.matches(known)),
-            None => self.is_right(secret, credential).await,
+        // In this order: with the proof gone, the digest is there.
+        let proof = secret.proof();
+        let outcome = match (secret.digest(), proof) {
+            (None, Some(proof)) => self.is_right(secret.id, &proof, credential).await,
+            (known, _) => Ok(known.is_some_and(|known| digest.matches(known))),
         };
         if matches!(outcome, Ok(true)) {
             secret.confirm(digest);
@@ -355,13 +359,18 @@ impl Authenticator {
     }
 
     /// By what an earlier confirmation has left, or else by Argon2.
-    async fn is_right(&self, secret: &SecretEntry, credential: &[u8]) -> Result<bool, PoolError> {
-        if let Some(right) = self.macs.judge(secret, credential) {
+    async fn is_right(
+        &self,
+        id: PublicId,
+        proof: &Proof,
+        credential: &[u8],
+    ) -> Result<bool, PoolError> {
+        if let Some(right) = self.macs.judge(id, proof, credential) {
             return Ok(right);
         }
-        let right = self.pool.verify(credential, &secret.phc, secret.id).await?;
+        let right = self.pool.verify(credential, &proof.phc, id).await?;
         if right {
-            self.macs.confirmed(secret, credential);
+            self.macs.confirmed(id, proof, credential);
         }
         Ok(right)
     }

@@ -108,10 +108,15 @@ impl Windows {
     fn add(&mut self, route: Option<RouteId>, limit: Limit, now_ms: u64) -> &mut SlidingWindow {
         let window = SlidingWindow::new(limit.window);
         let Some(route) = route else {
+            // A key has one or two of them, and a list that grows by itself begins with room for four.
+            self.own.reserve_exact(1);
             return self.own.push_mut(window);
         };
         self.of_routes.retain_mut(|(_, window)| !window.is_empty(now_ms));
         let place = self.of_routes.partition_point(|(id, _)| *id <= route);
+        if self.of_routes.len() < 4 {
+            self.of_routes.reserve_exact(1);
+        }
         self.of_routes.insert(place, (route, window));
         &mut self.of_routes[place].1
     }

@@ -148,7 +148,7 @@ async fn pay(
     let key = authorized.verified.key();
     let Some(terms) = key.terms(authorized.record()) else { return Ok(None) };
     let now = Now { wall_ms: now.wall_ms, monotonic_ms: now.monotonic_ms };
-    spender.reserve(&key.purse, route.charge.least(), terms, now).await.map(Some)
+    spender.reserve(key.purse(), route.charge.least(), terms, now).await.map(Some)
 }
 
 /// A limit that is reached is told before a budget that is spent: it is the earlier step.

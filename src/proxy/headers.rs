@@ -343,13 +343,14 @@ fn way_so_far(headers: &HeaderMap, outbound: &Outbound<'_>) -> HeaderValue {
 }
 
 fn set_identity(headers: &mut HeaderMap, names: &IdentityNames, holder: &Holder) {
-    let identity = &holder.rights.record.identity;
+    let record = &holder.rights.record;
+    let identity = &record.identity;
     headers.insert(names.key_id.clone(), identity.key_id.clone());
     headers.insert(names.key_name.clone(), identity.key_name.clone());
-    headers.insert(names.owner.clone(), identity.owner.clone());
+    headers.insert(names.owner.clone(), record.owner.value.clone());
     headers.insert(names.scopes.clone(), holder.rights.told().clone());
-    headers.insert(names.env.clone(), identity.env.clone());
-    if let Some(parent) = &identity.parent {
+    headers.insert(names.env.clone(), record.env_value());
+    if let Some(parent) = identity.parent.as_deref() {
         headers.insert(names.parent.clone(), parent.clone());
     }
 }

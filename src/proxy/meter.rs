@@ -252,7 +252,7 @@ impl Meter {
             journaled: self.place.is_some(),
             admitted: self.admitted || self.sent.is_some(),
             standing: self.standing,
-            held: holder.as_ref().filter(|_| spent).map(|holder| holder.key.purse.held()),
+            held: holder.as_ref().filter(|_| spent).map(|holder| holder.key.purse().held()),
             refusal: refusal.clone(),
         };
         self.worker.note_refusal(noted, most);

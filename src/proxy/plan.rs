@@ -101,7 +101,7 @@ impl Plan {
         let policy = KeyPolicy {
             generation,
             catalogue: config.scopes.clone(),
-            per_key: config.limits.per_key.clone(),
+            per_key: config.limits.per_key.as_slice().into(),
             test_keys_count: config.limits.test_keys_count,
             rotation_grace: config.keys.rotation_grace,
             enforce_rotation: config.keys.enforce_rotation,

@@ -175,7 +175,7 @@ mod tests {
         let policy = KeyPolicy {
             generation: 1,
             catalogue: Catalogue::default(),
-            per_key: Vec::new(),
+            per_key: Arc::default(),
             test_keys_count: false,
             rotation_grace: Duration::ZERO,
             enforce_rotation: false,

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use super::{KeyEntry, KeyPolicy, KeyRecord, header_value};
+use super::record::header_value;
+use super::{KeyEntry, KeyPolicy, KeyRecord};
 use crate::domain::{Environment, ScopeSet};
 
 /// The scopes of a key that its ancestors all have too.
@@ -153,7 +154,7 @@ mod tests {
         KeyPolicy {
             generation,
             catalogue,
-            per_key: Vec::new(),
+            per_key: Arc::default(),
             test_keys_count: false,
             rotation_grace: std::time::Duration::ZERO,
             enforce_rotation: false,

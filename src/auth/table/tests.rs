@@ -1,12 +1,16 @@
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
 use super::super::verify::may_go_on;
 use super::*;
-use crate::domain::{KeyWithSecrets, Reason};
+use crate::domain::{Environment, Key, KeyWithSecrets, Reason};
 
 fn policy() -> KeyPolicy {
     KeyPolicy {
         generation: 1,
         catalogue: Catalogue::default(),
-        per_key: Vec::new(),
+        per_key: Arc::default(),
         test_keys_count: false,
         rotation_grace: Duration::ZERO,
         enforce_rotation: false,
@@ -329,7 +333,7 @@ fn a_use_waits_for_nobody_and_the_next_one_makes_up_for_it() {
     let table = KeyTable::holding([loaded(0, "a")], &policy(), at_minute(0));
     let secret = table.secret(public_id(0)).unwrap();
     let address: IpAddr = [192, 0, 2, 1].into();
-    let busy = secret.used_from.lock().unwrap();
+    let busy = secret.known.used_from.lock().unwrap();
     secret.used(60_000, address);
     drop(busy);
     assert!(table.take_uses().is_empty());

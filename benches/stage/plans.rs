@@ -10,9 +10,9 @@ use anyhow::{Result, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::load::{Clients, Plan, Shot, Target};
-use crate::outcome::Outcome;
-use crate::site::PATH;
+use super::load::{Clients, Plan, Shot, Target};
+use super::outcome::Outcome;
+use super::site::PATH;
 use crate::support::MintedKey;
 use crate::support::load::get;
 
@@ -61,6 +61,32 @@ impl Plan for Each {
     fn take(&mut self) -> Shot {
         let bytes = self.left.pop().expect("it is taken only when it is due");
         Shot { due: self.now, target: 0, tag: self.left.len(), bytes }
+    }
+}
+
+/// So many requests, each as soon as there is a connection free.
+pub struct Closed<F> {
+    left: usize,
+    now: Instant,
+    choose: F,
+}
+
+impl<F: FnMut() -> (usize, usize, Rc<[u8]>)> Closed<F> {
+    /// `choose` gives target, tag and request.
+    pub fn new(count: usize, choose: F) -> Self {
+        Self { left: count, now: Instant::now(), choose }
+    }
+}
+
+impl<F: FnMut() -> (usize, usize, Rc<[u8]>)> Plan for Closed<F> {
+    fn due(&self) -> Option<Instant> {
+        (self.left > 0).then_some(self.now)
+    }
+
+    fn take(&mut self) -> Shot {
+        self.left -= 1;
+        let (target, tag, bytes) = (self.choose)();
+        Shot { due: self.now, target, tag, bytes }
     }
 }
 

@@ -14,9 +14,9 @@ use anyhow::{Result, bail};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
+use super::outcome::Outcome;
 use crate::common::peer::{Answer, Peer};
 use crate::common::upstream::Upstream;
-use crate::outcome::Outcome;
 
 /// Nothing answered for so long, the gateway has failed.
 const STUCK: Duration = Duration::from_secs(30);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::report::{Times, median};
+use super::report::{Times, median};
 
 /// What became of a request.
 pub struct Outcome {

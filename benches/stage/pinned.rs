@@ -8,9 +8,9 @@
 use anyhow::Result;
 use keygate::key::hash::Argon2Strength;
 
+use super::load::{Clients, Target};
+use super::site;
 use crate::common::cores::{pin, pin_to, two_cores};
-use crate::load::{Clients, Target};
-use crate::site;
 use crate::support::{Kind, MintedKey, TestGateway, TestStore, bulk};
 
 /// The store, the clients, and who runs where.
