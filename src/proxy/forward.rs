@@ -264,7 +264,10 @@ async fn send(
         let again = may_be_stale.then(|| Again::of(&request)).flatten();
         let untouched = lease.is_shared().then(|| Again::without_body(&request)).flatten();
         let reused = lease.idle_ms.is_some();
-        let sent = in_time(lease.send(request), sending.timeout_ms, meter).await;
+        let sent = {
+            let answer = pin!(lease.send(request));
+            in_time(answer, sending.timeout_ms, meter).await
+        };
         let failed = match sent {
             None => return Err(Failure::Overdue),
             Some(Ok(response)) => return Ok((response, lease)),
@@ -296,8 +299,11 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 /// What a future gives before the connection's deadline; `None` when that passes first. The deadline
 /// moves as long as the client's body does at a fair rate: the time is the upstream's, not the
 /// upload's, and a trickle holds nothing open.
-async fn in_time<T>(future: impl Future<Output = T>, timeout_ms: u64, meter: &Meter) -> Option<T> {
-    let mut future = pin!(future);
+async fn in_time<T>(
+    mut future: Pin<&mut impl Future<Output = T>>,
+    timeout_ms: u64,
+    meter: &Meter,
+) -> Option<T> {
     std::future::poll_fn(|cx| {
         if let Poll::Ready(value) = future.as_mut().poll(cx) {
             return Poll::Ready(Some(value));

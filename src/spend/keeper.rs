@@ -27,9 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(250);
 /// One that was not spent from for so long is given back.
 const IDLE_MS: u64 = 5_000;
+/// The same where it is next to nothing of what is left, so that nobody is waiting for it.
+const AMPLE_IDLE_MS: u64 = 60_000;
 /// For how long a lease is to last at the pace at which it is spent.
 const LASTS_MS: i64 = 2_000;
-/// How many times as long it is to last where much is left.
+/// How many times as much it is to be where that is next to nothing of what is left.
 const AMPLE: i64 = 300;
 /// How many requests a lease is for at least, if there is enough.
 const REQUESTS: i64 = 10;
@@ -78,12 +80,23 @@ struct Held {
     /// What had been used when it was asked last, and when that was.
     used: i64,
     asked_at_ms: u64,
+    /// After how long without use its lease is given back.
+    idle_ms: u64,
 }
 
 /// What came of a piece of work.
 enum Done {
-    Granted { key: KeyId, lease: Arc<Lease>, cost: i64, outcome: Result<Grant>, good_until_ms: u64 },
-    Renewed { outcome: Result<Vec<LeaseId>>, good_until_ms: u64 },
+    Granted {
+        key: KeyId,
+        lease: Arc<Lease>,
+        size: LeaseSize,
+        outcome: Result<Grant>,
+        good_until_ms: u64,
+    },
+    Renewed {
+        outcome: Result<Vec<LeaseId>>,
+        good_until_ms: u64,
+    },
     GivenBack,
 }
 
@@ -243,14 +256,14 @@ impl Keeper {
                 return_to(&*store, &before).await;
             }
             let outcome = store.grant(&ask).await;
-            Done::Granted { key: ask.key, lease, cost: size.unit, outcome, good_until_ms }
+            Done::Granted { key: ask.key, lease, size, outcome, good_until_ms }
         });
     }
 
     fn done(&mut self, done: Done) {
         match done {
-            Done::Granted { key, lease, cost, outcome, good_until_ms } => {
-                self.granted(&key, &lease, cost, outcome, good_until_ms);
+            Done::Granted { key, lease, size, outcome, good_until_ms } => {
+                self.granted(&key, &lease, size, outcome, good_until_ms);
             }
             Done::Renewed { outcome: Ok(renewed), good_until_ms } => {
                 for held in self.purses.values() {
@@ -272,7 +285,7 @@ impl Keeper {
         &mut self,
         key: &KeyId,
         lease: &Lease,
-        cost: i64,
+        size: LeaseSize,
         outcome: Result<Grant>,
         good_until_ms: u64,
     ) {
@@ -288,12 +301,13 @@ impl Keeper {
         match outcome {
             Ok(Grant::Granted(amount)) => {
                 lease.add(amount, good_until_ms);
+                held.idle_ms = if amount > size.want { AMPLE_IDLE_MS } else { IDLE_MS };
                 held.purse.filled();
                 self.serve(key);
             }
             Ok(Grant::Short(reason)) => {
                 held.pay(now);
-                held.refuse(reason, cost, lease.stamp, now);
+                held.refuse(reason, size.unit, lease.stamp, now);
                 if !held.waiting.is_empty() {
                     self.serve(key);
                 }
@@ -318,7 +332,7 @@ impl Keeper {
             }
             let lease = held.purse.lease().clone();
             let Some(lease) = lease else { return false };
-            let idle = now.monotonic_ms.saturating_sub(lease.spent_at_ms()) >= IDLE_MS;
+            let idle = now.monotonic_ms.saturating_sub(lease.spent_at_ms()) >= held.idle_ms;
             let goes_on = lease.is_good(lease.stamp, now) && !idle;
             if !goes_on {
                 retired.extend(held.purse.replace(None));
@@ -360,7 +374,7 @@ impl Keeper {
 impl Held {
     fn new(purse: &Arc<Purse>, now: Now) -> Self {
         let (purse, asked_at_ms) = (Arc::clone(purse), now.monotonic_ms);
-        Self { purse, waiting: Vec::new(), asking: false, used: 0, asked_at_ms }
+        Self { purse, waiting: Vec::new(), asking: false, used: 0, asked_at_ms, idle_ms: IDLE_MS }
     }
 
     /// Pays in the order in which they came; who only said that the lease runs low waits for nothing.
@@ -414,7 +428,7 @@ impl Held {
         let at_pace = i64::try_from(at_pace).unwrap_or(i64::MAX);
         let some = first.max(lease.last_cost()).saturating_mul(REQUESTS);
         let want = waiting.saturating_add(at_pace.max(some));
-        let ample = at_pace.saturating_mul(AMPLE);
+        let ample = at_pace.max(some).saturating_mul(AMPLE);
         let missing = (first - lease.left().max(0)).max(1);
         LeaseSize { want, ample, least: missing, unit: first, instances }
     }
