@@ -31,9 +31,7 @@ impl Decoder {
     pub(super) fn new(framing: Framing) -> Self {
         Self(match framing {
             Framing::Length(length) => Kind::Length(length),
-            Framing::Chunked => {
-                Kind::Chunked { chunks: Chunks::default(), section: Vec::new() }
-            }
+            Framing::Chunked => Kind::Chunked { chunks: Chunks::default(), section: Vec::new() },
             Framing::UntilClose => Kind::UntilClose,
         })
     }
@@ -136,7 +134,11 @@ mod tests {
     use super::*;
 
     /// The data and trailers of a body that comes in pieces of that size, and what is left behind it.
-    fn read(framing: Framing, body: &str, piece: usize) -> Result<(String, HeaderMap, String), Error> {
+    fn read(
+        framing: Framing,
+        body: &str,
+        piece: usize,
+    ) -> Result<(String, HeaderMap, String), Error> {
         let (mut decoder, mut input) = (Decoder::new(framing), BytesMut::new());
         let (mut data, mut trailers) = (String::new(), HeaderMap::new());
         for piece in body.as_bytes().chunks(piece) {

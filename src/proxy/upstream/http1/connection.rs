@@ -198,7 +198,10 @@ where
         self.upload(cx)?;
         if !self.begun {
             // What comes before any of the request is out is no answer to it.
-            return self.failure.take().map_or(Poll::Pending, |error| Poll::Ready(Err(error.into())));
+            return self
+                .failure
+                .take()
+                .map_or(Poll::Pending, |error| Poll::Ready(Err(error.into())));
         }
         loop {
             while let Some(end) = self.scan.find_end(&self.input)? {

@@ -97,8 +97,7 @@ pub(super) fn parse(head: &Bytes, head_only: bool) -> Result<Answer, Error> {
 
 /// RFC 9110 sections 15.2, 15.3.5 and 15.4.5.
 fn is_bodiless(status: StatusCode) -> bool {
-    status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// Reads a section of trailers with the empty line that ends it.
@@ -197,7 +196,8 @@ mod tests {
 
     #[test]
     fn fields_are_kept_as_they_came() {
-        let answer = answer("418 Teapot\nSet-Cookie: a\nset-cookie:\t b \nX-Odd: caf\u{e9}").unwrap();
+        let answer =
+            answer("418 Teapot\nSet-Cookie: a\nset-cookie:\t b \nX-Odd: caf\u{e9}").unwrap();
         assert_eq!(answer.status, 418);
         let cookies: Vec<_> = answer.headers.get_all("set-cookie").iter().collect();
         assert_eq!(cookies, ["a", "b"]);
@@ -242,7 +242,9 @@ mod tests {
         ] {
             assert!(matches!(answer(head), Err(Error::Malformed(_))), "{head:?}");
         }
-        for whole in ["HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/2 200 OK\r\n\r\n"] {
+        for whole in
+            ["HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/2 200 OK\r\n\r\n"]
+        {
             assert!(parse(&Bytes::from_static(whole.as_bytes()), false).is_err(), "{whole:?}");
         }
     }

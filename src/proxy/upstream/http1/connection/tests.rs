@@ -90,7 +90,12 @@ async fn until(far: &mut DuplexStream, end: &str) -> String {
 async fn answered(bytes: &[u8], closes: bool) -> (Result<Read, Error>, Client) {
     let (mut client, mut far) = connected(64 * 1024);
     far.write_all(bytes).await.unwrap();
-    let far = if closes { drop(far); None } else { Some(far) };
+    let far = if closes {
+        drop(far);
+        None
+    } else {
+        Some(far)
+    };
     let read = answer(&mut client, get()).await;
     drop(far);
     (read, client)
