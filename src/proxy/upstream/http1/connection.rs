@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
@@ -57,7 +57,11 @@ pub struct Connection<S, B> {
     /// Why no more of it can; what the upstream has answered by then is read all the same.
     failure: Option<io::Error>,
     scan: Scan,
+    /// What held the request's fields, for those of its answer.
+    fields: HeaderMap,
     decoder: Decoder,
+    /// Why the answer's body cannot be read to its end.
+    broken: Option<Error>,
     /// Whether there may be another request behind this one.
     keeps: bool,
 }
@@ -98,7 +102,9 @@ where
             begun: false,
             failure: None,
             scan: Scan::default(),
+            fields: HeaderMap::new(),
             decoder: Decoder::done(),
+            broken: None,
             keeps: true,
         }
     }
@@ -130,8 +136,10 @@ where
         let mut interim = 0;
         let answered = poll_fn(|cx| {
             let answered = self.poll_answer(head_only, &mut interim, cx);
-            if self.begun {
-                parts = None;
+            if self.begun
+                && let Some(sent) = parts.take()
+            {
+                self.spare_fields(sent.headers);
             }
             answered
         });
@@ -206,11 +214,13 @@ where
         loop {
             while let Some(end) = self.scan.find_end(&self.input)? {
                 self.scan = Scan::default();
-                let answer = head::parse(&self.input.split_to(end).freeze(), head_only)?;
+                let (head, fields) = (self.input.split_to(end).freeze(), &mut self.fields);
+                let answer = head::parse(&head, head_only, std::mem::take(fields))?;
                 let status = answer.status;
                 if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
                     return Poll::Ready(Ok(answer));
                 }
+                self.spare_fields(answer.headers);
                 *interim += 1;
                 if *interim > MOST_INTERIM {
                     return Poll::Ready(Err(Error::Malformed("too many interim answers")));
@@ -234,11 +244,18 @@ where
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let frame = ready!(self.poll_next(cx));
-        if let Err(error) = frame {
-            self.keeps = false;
+        if let Some(error) = self.broken.take() {
             self.decoder = Decoder::done();
             return Poll::Ready(Some(Err(error)));
+        }
+        let frame = ready!(self.poll_next(cx));
+        if let Err(error) = frame {
+            // Told next time: whoever passes the answer on drops what is not written when it hears
+            // of it, and what came until then is to arrive.
+            self.keeps = false;
+            self.broken = Some(error);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         if self.decoder.is_done() {
             self.hand_on_input();
@@ -299,6 +316,11 @@ where
             self.read = MOST_READ.min(self.read * 2);
         }
         read
+    }
+
+    fn spare_fields(&mut self, mut fields: HeaderMap) {
+        fields.clear();
+        self.fields = fields;
     }
 
     fn hand_on_input(&mut self) {

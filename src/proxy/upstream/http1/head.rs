@@ -73,7 +73,12 @@ impl Scan {
 }
 
 /// Reads a complete head, whose fields' values become parts of it. `head_only`: it answers HEAD.
-pub(super) fn parse(head: &Bytes, head_only: bool) -> Result<Answer, Error> {
+/// `headers`: an empty map to use.
+pub(super) fn parse(
+    head: &Bytes,
+    head_only: bool,
+    mut headers: HeaderMap,
+) -> Result<Answer, Error> {
     let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut []);
     let parser = httparse::ParserConfig::default();
@@ -88,7 +93,8 @@ pub(super) fn parse(head: &Bytes, head_only: bool) -> Result<Answer, Error> {
         .map_err(|_| Error::Malformed("its status is none"))?;
     let http_11 = response.version == Some(1);
     let mut deciding = Deciding { keeps: http_11, ..Deciding::default() };
-    let headers = fields_of(response.headers, head, |name, value| deciding.look_at(name, value))?;
+    let look_at = |name: &HeaderName, value: &HeaderValue| deciding.look_at(name, value);
+    read_fields(response.headers, head, &mut headers, look_at)?;
     let framing = deciding.framing(http_11)?;
     let framing = if head_only || is_bodiless(status) { Framing::Length(0) } else { framing };
     let keeps = deciding.keeps && framing != Framing::UntilClose;
@@ -104,18 +110,22 @@ fn is_bodiless(status: StatusCode) -> bool {
 pub(super) fn parse_trailers(section: &Bytes) -> Result<HeaderMap, Error> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     match httparse::parse_headers(section, &mut fields) {
-        Ok(httparse::Status::Complete((_, fields))) => fields_of(fields, section, |_, _| Ok(())),
+        Ok(httparse::Status::Complete((_, fields))) => {
+            let mut trailers = HeaderMap::new();
+            read_fields(fields, section, &mut trailers, |_, _| Ok(()))?;
+            Ok(trailers)
+        }
         _ => Err(Error::Malformed("its trailers are malformed")),
     }
 }
 
-fn fields_of(
+fn read_fields(
     fields: &[httparse::Header<'_>],
     bytes: &Bytes,
+    headers: &mut HeaderMap,
     mut look_at: impl FnMut(&HeaderName, &HeaderValue) -> Result<(), Error>,
-) -> Result<HeaderMap, Error> {
-    let mut headers = HeaderMap::try_with_capacity(fields.len())
-        .map_err(|_| Error::Malformed("it has too many fields"))?;
+) -> Result<(), Error> {
+    headers.try_reserve(fields.len()).map_err(|_| Error::Malformed("it has too many fields"))?;
     for field in fields {
         let name = HeaderName::from_bytes(field.name.as_bytes())
             .map_err(|_| Error::Malformed("a field's name is none"))?;
@@ -124,7 +134,7 @@ fn fields_of(
         look_at(&name, &value)?;
         headers.append(name, value);
     }
-    Ok(headers)
+    Ok(())
 }
 
 /// What of the fields decides where the body ends and whether the connection goes on.
@@ -175,7 +185,7 @@ mod tests {
     fn answer(head: &str) -> Result<Answer, Error> {
         let head = Bytes::from(format!("HTTP/1.1 {head}\n\n").replace('\n', "\r\n"));
         assert_eq!(Scan::default().find_end(&head).expect("it is well"), Some(head.len()));
-        parse(&head, false)
+        parse(&head, false, HeaderMap::new())
     }
 
     fn framing(head: &str) -> Framing {
@@ -191,7 +201,7 @@ mod tests {
             assert_eq!(framing(none), Framing::Length(0), "{none}");
         }
         let head = Bytes::from_static(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
-        assert_eq!(parse(&head, true).unwrap().framing, Framing::Length(0));
+        assert_eq!(parse(&head, true, HeaderMap::new()).unwrap().framing, Framing::Length(0));
     }
 
     #[test]
@@ -212,7 +222,7 @@ mod tests {
         assert!(!answer("200 OK").unwrap().keeps, "it ends with its answer");
         assert!(answer("204 No Content").unwrap().keeps);
         let old = Bytes::from_static(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n");
-        assert!(!parse(&old, false).unwrap().keeps);
+        assert!(!parse(&old, false, HeaderMap::new()).unwrap().keeps);
     }
 
     #[test]
@@ -245,7 +255,10 @@ mod tests {
         for whole in
             ["HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "HTTP/2 200 OK\r\n\r\n"]
         {
-            assert!(parse(&Bytes::from_static(whole.as_bytes()), false).is_err(), "{whole:?}");
+            assert!(
+                parse(&Bytes::from_static(whole.as_bytes()), false, HeaderMap::new()).is_err(),
+                "{whole:?}"
+            );
         }
     }
 

@@ -334,6 +334,20 @@ async fn an_answer_that_ends_too_soon_is_none() {
 }
 
 #[tokio::test]
+async fn what_came_before_a_body_breaks_off_can_be_passed_on_first() {
+    let (near, mut far) = duplex(1024);
+    let mut client = Connection::new(OneWay { inner: near, left: usize::MAX }, Rc::default());
+    far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await.unwrap();
+    drop(far);
+    client.send(get()).await.ok().unwrap();
+    assert!(poll_fn(|cx| client.poll_frame(cx)).await.unwrap().is_ok());
+    let first = poll_fn(|cx| Poll::Ready(client.poll_frame(cx).is_pending())).await;
+    assert!(first && !client.is_end_stream(), "there is time to write it");
+    assert!(poll_fn(|cx| client.poll_frame(cx)).await.unwrap().is_err());
+    assert!(poll_fn(|cx| client.poll_frame(cx)).await.is_none());
+}
+
+#[tokio::test]
 async fn a_body_without_a_length_ends_with_its_connection() {
     let (near, mut far) = duplex(1024);
     let mut client = Connection::new(OneWay { inner: near, left: usize::MAX }, Rc::default());
