@@ -19,7 +19,7 @@ use crate::traffic::Endpoint;
 /// How long a proxy may take to accept, and to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long it may take to come to rest after a load.
-const REST: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_mins(1);
 /// Between two looks whether it has; longer than keygate pauses between two bookings.
 const LOOK: Duration = Duration::from_millis(300);
 /// What may be used between two looks at rest.
@@ -90,7 +90,7 @@ impl Running {
             ensure!(Instant::now() < end, "{} does not come to rest within {REST:?}", self.proxy);
             thread::sleep(LOOK);
             let now = self.cpu_time()?;
-            quiet = if now - used <= IDLE { quiet + 1 } else { 0 };
+            quiet = if now.saturating_sub(used) <= IDLE { quiet + 1 } else { 0 };
             used = now;
         }
         Ok(used)

@@ -166,8 +166,8 @@ impl<'a> Stage<'a> {
         };
         let load = load(&mut self.traffic, &mut connected);
         let load = load.with_context(|| format!("under load: {name}"))?;
-        let under_load = cpu(Running::cpu_time)? - before;
-        let all = cpu(Running::cpu_time_at_rest)? - before;
+        let under_load = cpu(Running::cpu_time)?.saturating_sub(before);
+        let all = cpu(Running::cpu_time_at_rest)?.saturating_sub(before);
         ensure!(load.answered > 0, "{name} answered nothing");
         Ok(Sample { load, cpu: all, cpu_under_load: under_load })
     }

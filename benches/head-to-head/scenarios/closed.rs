@@ -8,10 +8,12 @@ use crate::report::{Column, DIRECT, Table};
 use crate::stage::{Sample, Stage};
 use crate::traffic::{Mode, Pace, Stream};
 
+/// The title of the column of answers in a second.
+pub const RATE: &str = "requests/s";
 const BUSY: &str = "core in use %";
 const COLUMNS: [Column; 6] = [
     Column::compared("CPU µs/request", 2),
-    Column::compared("requests/s", 0),
+    Column::compared(RATE, 0),
     Column::compared("p50 µs", 0),
     Column::compared("p99 µs", 0),
     Column::compared("memory MiB", 1),
@@ -54,12 +56,12 @@ impl Closed<'_> {
 
     /// The table.
     pub fn measure(&self, stage: &mut Stage<'_>, running: &[Running]) -> Result<Table> {
-        let state = match self.mode {
+        let waiting = match self.mode {
             Mode::Spin => "spinning",
             Mode::Sleep => "sleeping",
         };
         let title = format!(
-            "{}; closed loop, {} connections, load and upstream on one {state} thread",
+            "{}; closed loop, {} connections, load and upstream on one {waiting} thread",
             self.title, self.connections
         );
         let mut columns = COLUMNS.to_vec();
