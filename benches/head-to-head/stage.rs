@@ -207,6 +207,12 @@ impl Sample {
         self.cpu.as_secs_f64() * 1e6 / self.load.answered as f64
     }
 
+    /// Which part of that came after the last answer.
+    pub fn cpu_after_us(&self) -> f64 {
+        let after = self.cpu.saturating_sub(self.cpu_under_load);
+        after.as_secs_f64() * 1e6 / self.load.answered as f64
+    }
+
     /// Answers in a second.
     pub fn per_second(&self) -> f64 {
         self.load.answered as f64 / self.load.elapsed.as_secs_f64()
