@@ -121,12 +121,11 @@ fn refusal(status: StatusCode) -> Answer {
 }
 
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if let Some(named) = headers.remove(CONNECTION) {
-        let names = named.to_str().unwrap_or_default().split(',');
-        for name in names {
-            headers.remove(name.trim());
-        }
+    let named: Vec<_> = headers.get_all(CONNECTION).iter().cloned().collect();
+    for name in named.iter().flat_map(|named| named.to_str().unwrap_or_default().split(',')) {
+        headers.remove(name.trim());
     }
+    headers.remove(CONNECTION);
     for name in &HOP_BY_HOP {
         headers.remove(name);
     }

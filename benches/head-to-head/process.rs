@@ -14,12 +14,13 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::cores::pin_to;
 use crate::proxies::{Prepared, Proxy};
+use crate::stage::progress;
 use crate::traffic::Endpoint;
 
 /// How long a proxy may take to accept, and to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long it may take to come to rest after a load.
-const REST: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_mins(1);
 /// Between two looks whether it has; longer than keygate pauses between two bookings.
 const LOOK: Duration = Duration::from_millis(300);
 /// What may be used between two looks at rest.
@@ -87,10 +88,13 @@ impl Running {
         let end = Instant::now() + REST;
         let (mut used, mut quiet) = (self.cpu_time()?, 0);
         while quiet < 2 {
-            ensure!(Instant::now() < end, "{} does not come to rest within {REST:?}", self.proxy);
+            if Instant::now() > end {
+                progress(&format!("{} works on after {REST:?}; its CPU is more", self.proxy))?;
+                break;
+            }
             thread::sleep(LOOK);
             let now = self.cpu_time()?;
-            quiet = if now - used <= IDLE { quiet + 1 } else { 0 };
+            quiet = if now.saturating_sub(used) <= IDLE { quiet + 1 } else { 0 };
             used = now;
         }
         Ok(used)

@@ -87,6 +87,12 @@ impl Table {
         Some(median(self.row(name)?.figures(column).collect()))
     }
 
+    /// The median of a figure's ratios to that of another row, by names of rows and column.
+    pub fn ratio(&self, name: &str, other: &str, title: &str) -> Option<f64> {
+        let column = self.columns.iter().position(|column| column.title == title)?;
+        Some(ratio(self.row(name)?, self.row(other)?, column))
+    }
+
     fn row(&self, name: &str) -> Option<&Row> {
         self.rows.iter().find(|row| row.name == name)
     }
@@ -113,11 +119,8 @@ impl Table {
         if figure.is_nan() {
             return String::new();
         }
-        let ratio = |yardstick: &Row| {
-            let pairs = row.figures(place).zip(yardstick.figures(place));
-            format!("{:.2}", median(pairs.map(|(own, its)| own / its).collect()))
-        };
-        let ratios: Vec<_> = self.yardsticks().map(ratio).collect();
+        let ratios: Vec<_> =
+            self.yardsticks().map(|its| format!("{:.2}", ratio(row, its, place))).collect();
         let digits = column.digits;
         if column.compared && row.name != DIRECT && !ratios.is_empty() {
             format!("{figure:.digits$} ({})", ratios.join(", "))
@@ -158,6 +161,11 @@ impl fmt::Display for Table {
         }
         self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))
     }
+}
+
+fn ratio(row: &Row, other: &Row, column: usize) -> f64 {
+    let pairs = row.figures(column).zip(other.figures(column));
+    median(pairs.map(|(own, its)| own / its).collect())
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {

@@ -166,8 +166,8 @@ impl<'a> Stage<'a> {
         };
         let load = load(&mut self.traffic, &mut connected);
         let load = load.with_context(|| format!("under load: {name}"))?;
-        let under_load = cpu(Running::cpu_time)? - before;
-        let all = cpu(Running::cpu_time_at_rest)? - before;
+        let under_load = cpu(Running::cpu_time)?.saturating_sub(before);
+        let all = cpu(Running::cpu_time_at_rest)?.saturating_sub(before);
         ensure!(load.answered > 0, "{name} answered nothing");
         Ok(Sample { load, cpu: all, cpu_under_load: under_load })
     }
@@ -205,6 +205,12 @@ impl Sample {
     /// CPU for each answer, in microseconds.
     pub fn cpu_us(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.load.answered as f64
+    }
+
+    /// Which part of that came after the last answer.
+    pub fn cpu_after_us(&self) -> f64 {
+        let after = self.cpu.saturating_sub(self.cpu_under_load);
+        after.as_secs_f64() * 1e6 / self.load.answered as f64
     }
 
     /// Answers in a second.

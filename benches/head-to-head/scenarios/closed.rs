@@ -8,10 +8,13 @@ use crate::report::{Column, DIRECT, Table};
 use crate::stage::{Sample, Stage};
 use crate::traffic::{Mode, Pace, Stream};
 
+/// The title of the column of answers in a second.
+pub const RATE: &str = "requests/s";
 const BUSY: &str = "core in use %";
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     Column::compared("CPU µs/request", 2),
-    Column::compared("requests/s", 0),
+    Column::plain("of it after the load", 2),
+    Column::compared(RATE, 0),
     Column::compared("p50 µs", 0),
     Column::compared("p99 µs", 0),
     Column::compared("memory MiB", 1),
@@ -54,12 +57,12 @@ impl Closed<'_> {
 
     /// The table.
     pub fn measure(&self, stage: &mut Stage<'_>, running: &[Running]) -> Result<Table> {
-        let state = match self.mode {
+        let waiting = match self.mode {
             Mode::Spin => "spinning",
             Mode::Sleep => "sleeping",
         };
         let title = format!(
-            "{}; closed loop, {} connections, load and upstream on one {state} thread",
+            "{}; closed loop, {} connections, load and upstream on one {waiting} thread",
             self.title, self.connections
         );
         let mut columns = COLUMNS.to_vec();
@@ -111,6 +114,7 @@ pub fn columns() -> &'static [Column] {
 pub fn figures(sample: &mut Sample, proxy: &Running) -> Result<Vec<f64>> {
     Ok(vec![
         sample.cpu_us(),
+        sample.cpu_after_us(),
         sample.per_second(),
         sample.load.latency_us(50),
         sample.load.latency_us(99),
@@ -133,5 +137,5 @@ pub fn note_who_had_time(table: &mut Table, running: &[Running]) {
 fn without_a_proxy(direct: &mut Sample) -> Vec<f64> {
     let nothing = f64::NAN;
     let (p50, p99) = (direct.load.latency_us(50), direct.load.latency_us(99));
-    vec![nothing, direct.per_second(), p50, p99, nothing, nothing, nothing]
+    vec![nothing, nothing, direct.per_second(), p50, p99, nothing, nothing, nothing]
 }

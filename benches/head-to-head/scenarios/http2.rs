@@ -9,7 +9,7 @@ use crate::process::Running;
 use crate::proxies::Setup;
 use crate::report::Table;
 use crate::stage::{OPEN, Stage};
-use crate::traffic::http2::Streams;
+use crate::traffic::http2::Multiplexed;
 
 /// Connections, and streams on each.
 const SHAPES: [(u32, u32); 2] = [(64, 1), (8, 8)];
@@ -32,8 +32,8 @@ fn check(stage: &mut Stage<'_>, proxy: &Running, right: &HeaderValue) -> Result<
     let wrong = HeaderValue::from_static("Bearer sk_live_00000000000000000000000000000000000000");
     for (credential, status) in [(&wrong, 401), (right, 200)] {
         let mut once = Some(credential);
-        let streams = streams(stage, proxy, (1, 1));
-        let load = streams.run(&mut stage.traffic, || Ok(()), || once.take())?;
+        let clients = clients(stage, proxy, (1, 1));
+        let load = clients.run(&mut stage.traffic, || Ok(()), || once.take())?;
         ensure!(load.only(&[status]), "{:?} came instead of {status}", load.others);
     }
     Ok(())
@@ -55,7 +55,7 @@ fn measure_shape(
         for proxy in order.into_iter().map(|place| &running[place]) {
             let mut places = stage.for_a_round(stage.keys.random_places());
             let next = || places.next().map(|place| &credentials[place]);
-            let clients = streams(stage, proxy, shape);
+            let clients = clients(stage, proxy, shape);
             let mut sample = stage
                 .measure(Some(proxy), |traffic, connected| clients.run(traffic, connected, next))?;
             let others = &sample.load.others;
@@ -67,7 +67,7 @@ fn measure_shape(
     Ok(table)
 }
 
-fn streams(stage: &Stage<'_>, proxy: &Running, (connections, streams): (u32, u32)) -> Streams {
+fn clients(stage: &Stage<'_>, proxy: &Running, (connections, streams): (u32, u32)) -> Multiplexed {
     let tls = stage.certificate.http2_client.clone();
-    Streams { to: proxy.endpoint.address, tls, connections, streams }
+    Multiplexed { to: proxy.endpoint.address, tls, connections, streams }
 }

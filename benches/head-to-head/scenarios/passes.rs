@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::closed::Closed;
+use super::closed::{Closed, RATE};
 use crate::proxies::Proxy;
 use crate::report::Table;
 use crate::stage::{OPEN, Stage};
@@ -16,7 +16,11 @@ const REQUESTS: Closed<'_> =
 pub fn spinning(stage: &mut Stage<'_>) -> Result<Table> {
     let all = [Proxy::Nginx, Proxy::Haproxy, Proxy::Minimal, Proxy::Keygate];
     let running = stage.start(&all, OPEN)?;
-    REQUESTS.measure(stage, &running)
+    let mut table = REQUESTS.measure(stage, &running)?;
+    if let Some(ratio) = table.ratio(Proxy::Keygate.name(), Proxy::Haproxy.name(), RATE) {
+        table.note(format!("{RATE} of keygate: {ratio:.2} of haproxy's"));
+    }
+    Ok(table)
 }
 
 /// Whoever writes to load or upstream may have to wake it.

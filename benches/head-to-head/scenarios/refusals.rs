@@ -18,7 +18,7 @@ const COLUMNS: [Column; 3] = [
     Column::plain("core in use %", 0),
 ];
 const CONNECTIONS: u32 = 64;
-/// What is said of a 429: a window that ends lets a few pass.
+/// A key over its limit may pass so often in a round: with each new window a few times.
 const PASSED: u64 = 100;
 
 /// One reason for refusals.

@@ -16,7 +16,7 @@ use crate::proxies::HOST;
 pub struct Clients<'e, 'a> {
     epoll: &'e OwnedFd,
     groups: Vec<Group<'a>>,
-    clients: Vec<Client>,
+    all: Vec<Client>,
 }
 
 /// The clients of one stream.
@@ -42,21 +42,21 @@ struct Client {
 impl<'e, 'a> Clients<'e, 'a> {
     /// Makes all connections that are not made one for each request.
     pub fn connect(epoll: &'e OwnedFd, streams: Vec<Stream<'a>>) -> Result<Self> {
-        let mut clients = Vec::new();
+        let mut all = Vec::new();
         let now = Instant::now();
         for (group, stream) in streams.iter().enumerate() {
             for _ in 0..stream.connections {
                 let peer = match stream.pace {
                     Pace::Fresh => None,
-                    _ => Some(connect(epoll, stream, clients.len())?),
+                    _ => Some(connect(epoll, stream, all.len())?),
                 };
-                clients.push(Client { group, peer, due: now });
+                all.push(Client { group, peer, due: now });
             }
         }
-        let free = |group| (0..clients.len()).filter(|n| clients[*n].group == group).collect();
+        let free = |group| (0..all.len()).filter(|n| all[*n].group == group).collect();
         let groups = streams.into_iter().enumerate();
         let groups = groups.map(|(n, stream)| Group::new(stream, free(n))).collect();
-        Ok(Self { epoll, groups, clients })
+        Ok(Self { epoll, groups, all })
     }
 
     /// Starts the clock.
@@ -90,7 +90,7 @@ impl<'e, 'a> Clients<'e, 'a> {
 
     /// Takes in what has come over one connection; an answer makes way for the next request.
     pub fn handle(&mut self, place: usize) -> Result<()> {
-        let client = &mut self.clients[place];
+        let client = &mut self.all[place];
         // One whose answer was taken in this very batch, and whose connection is closed since.
         let Some(peer) = &mut client.peer else { return Ok(()) };
         peer.flush()?;
@@ -127,7 +127,7 @@ impl<'e, 'a> Clients<'e, 'a> {
                 break;
             };
             let place = group.free.pop_front().context("a client is free")?;
-            let client = &mut self.clients[place];
+            let client = &mut self.all[place];
             client.due = due;
             let peer = match &mut client.peer {
                 Some(peer) => peer,

@@ -25,7 +25,7 @@ use crate::common::peer::BODY;
 use crate::proxies::HOST;
 
 /// Clients with so many requests under way on each connection.
-pub struct Streams {
+pub struct Multiplexed {
     /// Where they connect.
     pub to: SocketAddr,
     /// With what.
@@ -43,7 +43,7 @@ struct Run<F> {
     last: Instant,
 }
 
-impl Streams {
+impl Multiplexed {
     /// Has every stream send a request with what `next` gives as soon as its last is answered,
     /// until it gives nothing; `connected` is called before the first. The thread spins.
     pub fn run<'a>(
