@@ -1,12 +1,11 @@
-//! Where a chunked body ends (RFC 9112 section 7.1), found without holding any of it.
+//! What is what in a chunked body (RFC 9112 section 7.1), found without holding any of it.
 //!
 //! Stricter than the RFC lets a reader be: lines end with CRLF, sizes are hex digits, extensions and
-//! trailers are bounded. The HTTP library decodes the same bytes again; this only finds their end.
+//! trailers are bounded.
 
 use super::head::{MAX_FIELDS, is_token};
 
-/// Bytes of chunk extensions and of trailers that a body may have in all: a little less than where
-/// the HTTP library gives up, so that the end is found here.
+/// Bytes of chunk extensions and of trailers that a body may have in all.
 const MAX_SIDE: u16 = 16_000;
 /// Hex digits of a chunk's size: as many as 64 bits have, leading zeros and all.
 const MAX_DIGITS: u8 = 16;
@@ -75,6 +74,37 @@ impl Chunks {
             used += usize::from(self.at != At::Broken);
         }
         used
+    }
+
+    /// How many of `bytes` come before the next data, before the trailers, or behind where those begin
+    /// and up to the end; none where data is next.
+    pub fn skip(&mut self, bytes: &[u8]) -> usize {
+        let (mut used, in_trailers) = (0, self.is_in_trailers());
+        while used < bytes.len()
+            && !matches!(self.at, At::Data | At::Done | At::Broken)
+            && self.is_in_trailers() == in_trailers
+        {
+            self.at = self.behind(bytes[used]);
+            used += usize::from(self.at != At::Broken);
+        }
+        used
+    }
+
+    /// How many bytes of data come next, where data does.
+    pub fn data(&self) -> Option<u64> {
+        (self.at == At::Data).then_some(self.size)
+    }
+
+    /// Whether what comes next are trailers, or the empty line that ends them.
+    pub fn is_in_trailers(&self) -> bool {
+        matches!(
+            self.at,
+            At::TrailerStart
+                | At::TrailerName
+                | At::TrailerValue
+                | At::TrailerEnd
+                | At::LastLineFeed
+        )
     }
 
     /// Whether the body has ended.
@@ -206,6 +236,35 @@ mod tests {
         assert!(!end(&format!("{}0\r\n\r\n", "1\r\na\r\n".repeat(20_000))).1);
     }
 
+    /// Its data, its trailers with the empty line behind them, and how far it goes.
+    fn data_and_trailers(body: &[u8]) -> (Vec<u8>, Vec<u8>, usize) {
+        let (mut chunks, mut at) = (Chunks::default(), 0);
+        let (mut data, mut trailers) = (Vec::new(), Vec::new());
+        while at < body.len() && !chunks.is_done() && !chunks.is_broken() {
+            if let Some(left) = chunks.data() {
+                let end = body.len().min(at + left as usize);
+                data.extend(&body[at..end]);
+                at += chunks.advance(&body[at..end]);
+                continue;
+            }
+            let in_trailers = chunks.is_in_trailers();
+            let used = chunks.skip(&body[at..]);
+            if in_trailers {
+                trailers.extend(&body[at..at + used]);
+            }
+            at += used;
+        }
+        (data, trailers, at)
+    }
+
+    #[test]
+    fn data_and_trailers_are_told_from_what_is_around_them() {
+        let body = b"3;x=y\r\nabc\r\n1\r\nd\r\n0\r\nT: v\r\n\r\nGET";
+        let found = (b"abcd".to_vec(), b"T: v\r\n\r\n".to_vec(), body.len() - 3);
+        assert_eq!(data_and_trailers(body), found);
+        assert_eq!(data_and_trailers(b"0\r\n\r\n").1, b"\r\n");
+    }
+
     proptest! {
         #[test]
         fn pieces_make_no_difference(
@@ -234,6 +293,7 @@ mod tests {
             }
             chunks.advance(&body[at..]);
             prop_assert_eq!(at, length);
+            prop_assert_eq!(data_and_trailers(&body).2, length);
             prop_assert_eq!((chunks.is_done(), chunks.is_broken()), (whole.is_done(), whole.is_broken()));
         }
     }

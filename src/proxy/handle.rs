@@ -3,11 +3,10 @@
 use http::header::EXPECT;
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Body as _;
-use hyper::body::Incoming;
 
 use super::adopted::Adopted;
 use super::authorize;
-use super::body::Outgoing;
+use super::body::{ClientStream, Outgoing};
 use super::calls::{self, By};
 use super::cors::Preflight;
 use super::credential;
@@ -27,7 +26,7 @@ const ORDINARY_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 pub async fn handle(
     worker: &Worker,
     adopted: &Adopted,
-    request: Request<Incoming>,
+    request: Request<ClientStream>,
     trace: &Trace,
     meter: &mut Meter,
 ) -> Result<Response<Outgoing>, Refusal> {
@@ -106,7 +105,7 @@ fn check_expectation(headers: &HeaderMap) -> Result<(), Reason> {
 
 /// A body that says that it is too long is refused before anything is counted; one that turns out
 /// to be is cut off on its way.
-fn check_length(request: &Request<Incoming>, route: &Route) -> Result<(), Reason> {
+fn check_length(request: &Request<ClientStream>, route: &Route) -> Result<(), Reason> {
     if request.body().size_hint().lower() > route.max_body {
         return Err(Reason::BodyTooLarge);
     }

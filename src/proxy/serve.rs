@@ -12,11 +12,10 @@ use futures_util::FutureExt as _;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use rand::RngExt as _;
 
 use super::adopted::Adopted;
-use super::body::Outgoing;
+use super::body::{ClientStream, Outgoing};
 use super::client_address::{self, Sender};
 use super::connection::Connection;
 use super::grpc;
@@ -32,7 +31,7 @@ pub trait Handler:
     AsyncFn(
         &Worker,
         &Adopted,
-        Request<Incoming>,
+        Request<ClientStream>,
         &Trace,
         &mut Meter,
     ) -> Result<Response<Outgoing>, Refusal>
@@ -45,7 +44,7 @@ impl<H> Handler for H where
     H: AsyncFn(
             &Worker,
             &Adopted,
-            Request<Incoming>,
+            Request<ClientStream>,
             &Trace,
             &mut Meter,
         ) -> Result<Response<Outgoing>, Refusal>
@@ -77,7 +76,7 @@ pub async fn serve(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
     refused: Option<Refusal>,
-    request: Request<Incoming>,
+    request: Request<ClientStream>,
     handler: impl Handler,
 ) -> Result<Response<Outgoing>, Infallible> {
     let adopted = worker.adopted();
@@ -119,7 +118,7 @@ pub async fn serve(
 
 /// Who sent the request; if that can't be told, the peer, and the request is refused.
 fn sender(
-    request: &Request<Incoming>,
+    request: &Request<ClientStream>,
     connection: &Connection,
     adopted: &Adopted,
     refused: Option<Refusal>,

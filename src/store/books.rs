@@ -7,9 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::Result;
-use crate::domain::{
-    JournalId, KeyId, LeaseId, Millionths, Month, OwnerId, Used, UsedInHour,
-};
+use crate::domain::{JournalId, KeyId, LeaseId, Millionths, Month, OwnerId, Used, UsedInHour};
 
 /// Records of a journal, in their order: all from one position up to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
