@@ -31,7 +31,7 @@ pub async fn handle(
     meter: &mut Meter,
 ) -> Result<Response<Outgoing>, Refusal> {
     let (plan, client) = (&adopted.plan, meter.sender().address);
-    // 1 and 2: the head. Its bytes were looked at by the gate.
+    // 1 and 2: the head. Its bytes were looked at before anything was made of them.
     check_method(request.method())?;
     check_expectation(request.headers())?;
     let path_and_query = request.uri().path_and_query().cloned();
@@ -92,7 +92,7 @@ fn check_method(method: &Method) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The library answers `100-continue` when the body is first asked for, which is behind every check;
+/// `100 Continue` is sent when the body is first asked for, which is behind every check;
 /// what an upstream would make of any other expectation nobody knows (RFC 9110 section 10.1.1).
 fn check_expectation(headers: &HeaderMap) -> Result<(), Reason> {
     let mut expected = headers.get_all(EXPECT).iter();

@@ -71,7 +71,7 @@ impl Dialect {
     }
 }
 
-/// Answers one request. `refused`: what the gate found in its head.
+/// Answers one request. `refused`: what was found in its head.
 pub async fn serve(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
@@ -81,7 +81,7 @@ pub async fn serve(
 ) -> Result<Response<Outgoing>, Infallible> {
     let adopted = worker.adopted();
     let dialect = Dialect::of(&request);
-    // In the place of a head that the gate has refused stands one of its own.
+    // In the place of a head that was not read stands one of our own.
     let read = refused.is_none() || dialect != Dialect::Http1;
     let (sender, refused) = sender(&request, &connection, &adopted, refused);
     let refused = refused.map(|refusal| connection.refusal(refusal));

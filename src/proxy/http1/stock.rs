@@ -15,6 +15,8 @@ pub(super) const READ: usize = 4 * 1024;
 const KEPT: usize = 64;
 /// Text that has grown longer is not kept.
 const LONGEST: usize = 32 * 1024;
+/// Nor is a map with room for more fields.
+const LARGEST_MAP: usize = 256;
 /// An HTTP date such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 section 5.6.7).
 pub type Date = [u8; 29];
 
@@ -103,9 +105,6 @@ impl Stock {
         }
     }
 }
-
-/// Fields that a map has room for which is kept.
-const LARGEST_MAP: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -9,14 +9,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Buf as _, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
 use super::super::chunks::Chunks;
-use super::super::head::{Framing, MAX_FIELDS, Scan};
-use super::body::{Body, Piece, Source};
+use super::super::head::{Framing, Scan};
+use super::body::{Piece, Source};
+use super::pieces::next_of_chunks;
 use super::request::Head;
 use super::stock::{READ, Stock};
 use super::write::Outbox;
@@ -318,58 +318,6 @@ impl At {
     }
 }
 
-/// The next piece of a chunked body, if it has come.
-fn next_of_chunks(
-    chunks: &mut Chunks,
-    trailers: &mut Vec<u8>,
-    input: &mut BytesMut,
-) -> Option<io::Result<Piece>> {
-    while !input.is_empty() {
-        if let Some(size) = chunks.data() {
-            let length = size.min(input.len() as u64) as usize;
-            let data = input.split_to(length).freeze();
-            chunks.advance(&data);
-            return Some(Ok(Piece::Data(data, false)));
-        }
-        let in_trailers = chunks.is_in_trailers();
-        let used = chunks.skip(input);
-        if in_trailers {
-            trailers.extend_from_slice(&input[..used]);
-        }
-        input.advance(used);
-        if chunks.is_broken() {
-            return Some(Err(io::ErrorKind::InvalidData.into()));
-        }
-        if chunks.is_done() {
-            return Some(last_piece(trailers));
-        }
-    }
-    None
-}
-
-/// The end of a chunked body with these trailers and the empty line behind them.
-fn last_piece(trailers: &[u8]) -> io::Result<Piece> {
-    if trailers == b"\r\n" {
-        return Ok(Piece::End);
-    }
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let Ok(httparse::Status::Complete((_, fields))) =
-        httparse::parse_headers(trailers, &mut fields)
-    else {
-        return Err(io::ErrorKind::InvalidData.into());
-    };
-    let mut map = HeaderMap::with_capacity(fields.len());
-    for field in fields {
-        let name = HeaderName::from_bytes(field.name.as_bytes());
-        let value = HeaderValue::from_bytes(field.value);
-        let (Ok(name), Ok(value)) = (name, value) else {
-            return Err(io::ErrorKind::InvalidData.into());
-        };
-        map.append(name, value);
-    }
-    Ok(Piece::Trailers(map))
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin> Source for RefCell<Wire<S>> {
     fn poll_piece(&self, cx: &mut Context<'_>) -> Poll<io::Result<Piece>> {
         let mut wire = self.borrow_mut();
@@ -385,12 +333,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Source for RefCell<Wire<S>> {
         wire.reader = Reader::Nobody;
         wire.wake();
     }
-}
-
-/// The body of the request whose head was just read; `None` where it has none.
-pub fn body<S>(wire: &Rc<RefCell<Wire<S>>>, framing: Framing) -> Option<Body>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    Body::new(Rc::<RefCell<Wire<S>>>::clone(wire), framing)
 }
