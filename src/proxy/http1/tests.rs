@@ -177,7 +177,7 @@ fn outcome(pieces: Pieces) -> Outcome {
 fn run(future: impl Future<Output = ()>) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let future = tokio::time::timeout(Duration::from_mins(1), future);
+    let future = async { tokio::time::timeout(Duration::from_mins(1), future).await };
     runtime.unwrap().block_on(future).expect("it ends");
 }
 
