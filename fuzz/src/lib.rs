@@ -22,8 +22,20 @@ pub mod proxy {
     pub mod chunks;
     pub mod client_address;
     pub mod head;
+    pub mod http1 {
+        //! Of HTTP/1.1, what knows nothing but bytes.
+
+        pub mod body;
+        pub mod client;
+        mod fields;
+        mod linger;
+        mod pieces;
+        pub mod request;
+        pub mod stock;
+        pub mod wire;
+        pub mod write;
+    }
     pub mod matcher;
-    pub mod messages;
     pub mod path;
     pub mod proxy_protocol;
     pub mod upstream {
@@ -49,6 +61,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: [Target; 8] = [
     ("secret", targets::secret::check),
     ("head", targets::head::check),
+    ("http1", targets::http1::check),
     ("path", targets::path::check),
     ("route", targets::route::check),
     ("config", targets::config::check),

@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::forward::Stream;
+use super::http1;
 use super::trailers;
 use super::tunnel::Tunnel;
 use crate::domain::{Reason, Refusal};
@@ -63,11 +64,53 @@ impl Upload {
     }
 }
 
+/// A request's body as its client sends it, in whichever protocol.
+pub enum ClientStream {
+    /// None is sent.
+    Empty,
+    /// In a connection of its own.
+    Http1(http1::Body),
+    /// In a stream beside others.
+    Http2(Incoming),
+}
+
+impl Body for ClientStream {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+        }
+    }
+}
+
 /// The client's body as it goes to the upstream: no longer than the route takes, with those
 /// trailers that may pass.
 pub struct ClientBody {
     /// `None` where the client sent none.
-    inner: Option<Incoming>,
+    inner: Option<ClientStream>,
     left: u64,
     trailers: Box<[HeaderName]>,
     /// Over HTTP/2 a client may break its body off in a way that the library takes for its end.
@@ -78,7 +121,7 @@ pub struct ClientBody {
 impl ClientBody {
     /// Bounds the body of a request in that version to `max` bytes and its trailers to these.
     pub fn new(
-        inner: Incoming,
+        inner: ClientStream,
         version: Version,
         max: u64,
         trailers: Box<[HeaderName]>,
@@ -138,7 +181,7 @@ impl Body for ClientBody {
                     self.upload.done.set(true);
                     return Poll::Ready(None);
                 }
-                Some(Err(error)) => return self.fail(Fault::Broken, error.into()),
+                Some(Err(error)) => return self.fail(Fault::Broken, error),
                 Some(Ok(frame)) => frame,
             };
             let data = match frame.into_data() {

@@ -7,11 +7,10 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::authorize::Permit;
-use super::body::{ClientBody, Outgoing};
+use super::body::{ClientBody, ClientStream, Outgoing};
 use super::meter::Meter;
 use super::route::Route;
 use super::worker::Worker;
@@ -36,7 +35,7 @@ pub struct By<'a> {
 pub fn asked(
     call: Call,
     path: &str,
-    request: &Request<Incoming>,
+    request: &Request<ClientStream>,
     by: &By<'_>,
     worker: &Worker,
     meter: &Meter,
@@ -66,7 +65,7 @@ pub fn asked(
 /// Reads its body, has it served, and answers.
 pub async fn answer(
     mut asked: Asked,
-    request: Request<Incoming>,
+    request: Request<ClientStream>,
     route: &Route,
     worker: &Worker,
     meter: &Meter,
@@ -82,7 +81,11 @@ pub async fn answer(
     Ok(response)
 }
 
-async fn read(request: Request<Incoming>, route: &Route, meter: &Meter) -> Result<Bytes, Refusal> {
+async fn read(
+    request: Request<ClientStream>,
+    route: &Route,
+    meter: &Meter,
+) -> Result<Bytes, Refusal> {
     let (parts, body) = request.into_parts();
     let (upload, none) = (Rc::clone(meter.upload()), Box::default());
     let body = ClientBody::new(body, parts.version, route.max_body, none, upload);

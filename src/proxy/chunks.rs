@@ -1,14 +1,11 @@
-//! What a chunked body is made of and where it ends (RFC 9112 section 7.1), found without holding
-//! any of it.
+//! What is what in a chunked body (RFC 9112 section 7.1), found without holding any of it.
 //!
 //! Stricter than the RFC lets a reader be: lines end with CRLF, sizes are hex digits, extensions and
-//! trailers are bounded. Of a client's body this only finds the end, the HTTP library decodes the
-//! same bytes again; of an upstream's answer it tells data from framing.
+//! trailers are bounded.
 
 use super::head::{MAX_FIELDS, is_token};
 
-/// Bytes of chunk extensions and of trailers that a body may have in all: a little less than where
-/// the HTTP library gives up, so that the end is found here.
+/// Bytes of chunk extensions and of trailers that a body may have in all.
 const MAX_SIDE: u16 = 16_000;
 /// Hex digits of a chunk's size: as many as 64 bits have, leading zeros and all.
 const MAX_DIGITS: u8 = 16;
@@ -302,6 +299,7 @@ mod tests {
             }
             chunks.advance(&body[at..]);
             prop_assert_eq!(at, length);
+            prop_assert_eq!(data_and_trailers(&body).2, length);
             prop_assert_eq!((chunks.is_done(), chunks.is_broken()), (whole.is_done(), whole.is_broken()));
         }
     }

@@ -1,4 +1,4 @@
-//! What the gate, the requests and the sweep know of one client connection.
+//! What the requests and the sweep know of one client connection.
 
 use std::cell::{Cell, Ref, RefCell};
 use std::net::IpAddr;
@@ -51,8 +51,7 @@ pub struct Connection {
     /// Why that request must not go on: what its holder's next one would be refused with.
     cut: Cell<Option<Reason>>,
     task: RefCell<Option<Waker>>,
-    refused: RefCell<Option<(u64, Refusal)>>,
-    served: Cell<u64>,
+    has_served: Cell<bool>,
     ended: Cell<bool>,
     leaving: Cell<bool>,
     tunnel: RefCell<Option<Box<Tunnel>>>,
@@ -87,8 +86,7 @@ impl Connection {
             holder: RefCell::default(),
             cut: Cell::new(None),
             task: RefCell::new(None),
-            refused: RefCell::new(None),
-            served: Cell::new(0),
+            has_served: Cell::new(false),
             ended: Cell::new(false),
             leaving: Cell::new(false),
             tunnel: RefCell::default(),
@@ -135,18 +133,10 @@ impl Connection {
         self.stuck.get()
     }
 
-    /// Has the request of that number, counted from 0, find its refusal.
-    pub fn refuse(&self, number: u64, refusal: Refusal) {
-        *self.refused.borrow_mut() = Some((number, refusal));
-    }
-
-    /// Takes note of one more request; the refusal, if its head was refused.
-    pub fn begin_request(&self) -> Option<Refusal> {
+    /// Takes note of one more request.
+    pub fn begin_request(&self) {
         self.waiting.set((Waiting::Nothing, 0));
-        let number = self.served.get();
-        self.served.set(number + 1);
-        let mut refused = self.refused.borrow_mut();
-        refused.take_if(|(refused, _)| *refused == number).map(|(_, refusal)| refusal)
+        self.has_served.set(true);
     }
 
     /// Sets when what is awaited is overdue.
@@ -210,8 +200,8 @@ impl Connection {
         }
     }
 
-    /// What comes behind the answer that is on its way is no HTTP: the gate lets all of it pass, to
-    /// the tunnel that begins when the answer is written.
+    /// What comes behind the answer that is on its way is no HTTP, but for the tunnel that begins when
+    /// the answer is written.
     pub fn switch_to(&self, tunnel: Box<Tunnel>) {
         self.switched.set(true);
         *self.tunnel.borrow_mut() = Some(tunnel);
@@ -236,7 +226,7 @@ impl Connection {
     /// Ends the connection where it is between two requests; where there was none yet, without
     /// another word.
     pub fn leave(&self) {
-        if self.served.get() == 0 {
+        if !self.has_served.get() {
             self.end();
         } else if !self.leaving.replace(true) {
             self.wake();
@@ -257,16 +247,23 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Reason;
 
     #[test]
-    fn a_refusal_is_found_by_its_own_request() {
+    fn an_address_has_one_form() {
         let connection = Connection::new("::ffff:192.0.2.1".parse().unwrap(), 0);
-        connection.refuse(1, Reason::BadRequest.into());
-        assert_eq!(connection.begin_request(), None);
-        assert!(connection.begin_request().is_some());
-        assert_eq!(connection.begin_request(), None);
         assert_eq!(connection.client.to_string(), "192.0.2.1");
+        assert_eq!(connection.client_value, "192.0.2.1");
+    }
+
+    #[test]
+    fn a_connection_without_a_request_yet_leaves_without_a_word() {
+        let connection = Connection::new("192.0.2.1".parse().unwrap(), 0);
+        connection.begin_request();
+        connection.leave();
+        assert!(connection.is_leaving() && !connection.is_ended());
+        let connection = Connection::new("192.0.2.1".parse().unwrap(), 0);
+        connection.leave();
+        assert!(connection.is_ended());
     }
 
     #[test]

@@ -12,11 +12,10 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::adopted::Adopted;
 use super::authorize::Permit;
-use super::body::{BodyError, ClientBody, Outgoing};
+use super::body::{BodyError, ClientBody, ClientStream, Outgoing};
 use super::grpc;
 use super::headers::{self, Outbound, Trace};
 use super::meter::Meter;
@@ -62,7 +61,7 @@ pub async fn forward(
     permit: &Permit,
     decided: &Decided<'_>,
     adopted: &Adopted,
-    request: Request<Incoming>,
+    request: Request<ClientStream>,
     meter: &mut Meter,
 ) -> Result<Response<Outgoing>, Refusal> {
     let test =
@@ -145,7 +144,7 @@ fn to_upstream(
     permit: &Permit,
     decided: &Decided<'_>,
     adopted: &Adopted,
-    request: Request<Incoming>,
+    request: Request<ClientStream>,
     meter: &Meter,
 ) -> Request<ClientBody> {
     let (mut parts, body) = request.into_parts();

@@ -3,11 +3,10 @@
 use http::header::EXPECT;
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Body as _;
-use hyper::body::Incoming;
 
 use super::adopted::Adopted;
 use super::authorize;
-use super::body::Outgoing;
+use super::body::{ClientStream, Outgoing};
 use super::calls::{self, By};
 use super::cors::Preflight;
 use super::credential;
@@ -27,12 +26,12 @@ const ORDINARY_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 pub async fn handle(
     worker: &Worker,
     adopted: &Adopted,
-    request: Request<Incoming>,
+    request: Request<ClientStream>,
     trace: &Trace,
     meter: &mut Meter,
 ) -> Result<Response<Outgoing>, Refusal> {
     let (plan, client) = (&adopted.plan, meter.sender().address);
-    // 1 and 2: the head. Its bytes were looked at by the gate.
+    // 1 and 2: the head. Its bytes were looked at before anything was made of them.
     check_method(request.method())?;
     check_expectation(request.headers())?;
     let path_and_query = request.uri().path_and_query().cloned();
@@ -93,7 +92,7 @@ fn check_method(method: &Method) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The library answers `100-continue` when the body is first asked for, which is behind every check;
+/// `100 Continue` is sent when the body is first asked for, which is behind every check;
 /// what an upstream would make of any other expectation nobody knows (RFC 9110 section 10.1.1).
 fn check_expectation(headers: &HeaderMap) -> Result<(), Reason> {
     let mut expected = headers.get_all(EXPECT).iter();
@@ -106,7 +105,7 @@ fn check_expectation(headers: &HeaderMap) -> Result<(), Reason> {
 
 /// A body that says that it is too long is refused before anything is counted; one that turns out
 /// to be is cut off on its way.
-fn check_length(request: &Request<Incoming>, route: &Route) -> Result<(), Reason> {
+fn check_length(request: &Request<ClientStream>, route: &Route) -> Result<(), Reason> {
     if request.body().size_hint().lower() > route.max_body {
         return Err(Reason::BodyTooLarge);
     }

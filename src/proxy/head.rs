@@ -1,8 +1,8 @@
 //! Step 1: what a request's head may look like, decided on its bytes.
 //!
 //! The one rule: a head that two readers could read differently is read by nobody. [`Scan`] finds
-//! where a head ends while it arrives, [`inspect`] looks at the whole of it, both before the HTTP
-//! library does, which forgives more than it tells. What they let pass, the library can read.
+//! where a head ends while it arrives, [`read`] looks at the whole of it, before anything is made of
+//! it. What they let pass, any HTTP library can read.
 
 use std::mem::MaybeUninit;
 use std::net::Ipv6Addr;
@@ -11,7 +11,7 @@ use crate::domain::{Reason, Refusal};
 
 /// Header fields a head may have.
 pub const MAX_FIELDS: usize = 100;
-/// Bytes of a target or of a field's name, whatever the head may have: the HTTP library takes no
+/// Bytes of a target or of a field's name, whatever the head may have: the types of HTTP take no
 /// longer ones.
 const MAX_PART: usize = u16::MAX as usize - 1;
 /// Digits of a Content-Length: all numbers of so many are far below what 64 bits can count.
@@ -95,8 +95,27 @@ fn check_version(line: &[u8]) -> Result<(), Refusal> {
     Err(Refusal::BadRequest("not HTTP/1.1"))
 }
 
+/// A head that was looked at and can be read in one way only, as it lies in its bytes.
+pub struct Checked<'h> {
+    /// The method, as it was sent.
+    pub method: &'h str,
+    /// The target, as it was sent.
+    pub target: &'h str,
+    /// HTTP/1.1, or else 1.0.
+    pub http_11: bool,
+    /// The fields in the order in which they were sent, their values without the space around them.
+    pub fields: &'h [httparse::Header<'h>],
+    /// How the body ends.
+    pub framing: Framing,
+}
+
 /// Checks a complete head (RFC 9112 sections 2 to 6) and says how its body ends.
 pub fn inspect(head: &[u8]) -> Result<Framing, Refusal> {
+    read(head, |checked| checked.framing)
+}
+
+/// Checks a complete head, as [`inspect`] does, and has something made of it.
+pub fn read<T>(head: &[u8], make: impl FnOnce(&Checked<'_>) -> T) -> Result<T, Refusal> {
     let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut []);
     match request.parse_with_uninit_headers(head, &mut fields) {
@@ -104,8 +123,11 @@ pub fn inspect(head: &[u8]) -> Result<Framing, Refusal> {
         Err(httparse::Error::TooManyHeaders) => return Err(Reason::HeadersTooLarge.into()),
         _ => return Err(Refusal::BadRequest("the head is malformed")),
     }
-    check_target(request.method.unwrap_or_default(), request.path.unwrap_or_default().as_bytes())?;
-    fields_framing(request.headers, request.version == Some(1))
+    let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
+    let http_11 = request.version == Some(1);
+    check_target(method, target.as_bytes())?;
+    let framing = fields_framing(request.headers, http_11)?;
+    Ok(make(&Checked { method, target, http_11, fields: request.headers, framing }))
 }
 
 /// What of the fields decides where the body ends and whom the request is for.
@@ -180,7 +202,7 @@ pub fn is_host(host: &[u8]) -> bool {
     name_is_valid && digits.iter().all(u8::is_ascii_digit)
 }
 
-/// The forms of RFC 9112 section 3.2, of bytes that the HTTP library takes and takes nothing off.
+/// The forms of RFC 9112 section 3.2, of bytes that the type of a target takes and takes nothing off.
 /// Which of them a path may have is [`super::path`]'s to say.
 pub fn check_target(method: &str, target: &[u8]) -> Result<(), Refusal> {
     if target.len() > MAX_PART {

@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use arc_swap::Guard;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::adopted::Adopted;
-use super::body::Upload;
+use super::body::{ClientStream, Upload};
 use super::client_address::Sender;
 use super::connection::{Connection, Holder, Waiting};
 use super::cors::Readable;
@@ -74,7 +73,7 @@ impl Meter {
         adopted: Rc<Adopted>,
         connection: Rc<Connection>,
         sender: Sender,
-        request: &Request<Incoming>,
+        request: &Request<ClientStream>,
         trace: &Trace,
     ) -> Box<Self> {
         let logged = worker.access_log().wants();

@@ -1,8 +1,7 @@
 //! The data plane: a request's way, from its head to its answer.
 //!
 //! [`handle`] is the way itself, a line a step; each step has a module of its name. Around it,
-//! [`worker`] owns a thread's connections, and [`gate`] stands between a socket and the HTTP
-//! library. Nothing here names the control plane.
+//! [`worker`] owns a thread's connections, [`http1`] and [`http2`] speak with their clients. Nothing here names the control plane.
 
 pub mod adopted;
 pub mod authorize;
@@ -18,16 +17,15 @@ pub mod credential;
 pub mod edge;
 pub mod explain;
 pub mod forward;
-pub mod gate;
 pub mod grpc;
 pub mod handle;
 pub mod head;
 pub mod headers;
 pub mod health;
+pub mod http1;
 pub mod http2;
 pub mod listener;
 pub mod matcher;
-pub mod messages;
 pub mod meter;
 pub mod path;
 pub mod plan;

@@ -57,6 +57,13 @@ pub async fn tell<S: AsyncRead + Unpin>(stream: S) -> io::Result<(Protocol, Rewo
     }
 }
 
+impl<S> Rewound<S> {
+    /// What was read, and what comes behind it.
+    pub fn into_parts(self) -> (BytesMut, S) {
+        (self.read, self.stream)
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,

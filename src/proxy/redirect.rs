@@ -7,10 +7,9 @@ use bytes::Bytes;
 use http::header::{CONNECTION, HOST, LOCATION};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
-use hyper::body::Incoming;
 
 use super::adopted::Adopted;
-use super::body::Outgoing;
+use super::body::{ClientStream, Outgoing};
 use super::headers::Trace;
 use super::meter::Meter;
 use super::worker::Worker;
@@ -24,7 +23,7 @@ const HTTPS: u16 = 443;
 pub async fn redirect(
     worker: &Worker,
     adopted: &Adopted,
-    request: Request<Incoming>,
+    request: Request<ClientStream>,
     trace: &Trace,
     meter: &mut Meter,
 ) -> Result<Response<Outgoing>, Refusal> {

@@ -13,11 +13,10 @@ use futures_util::FutureExt as _;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use rand::RngExt as _;
 
 use super::adopted::Adopted;
-use super::body::Outgoing;
+use super::body::{ClientStream, Outgoing};
 use super::client_address::{self, Sender};
 use super::connection::Connection;
 use super::grpc;
@@ -33,7 +32,7 @@ pub trait Handler:
     AsyncFn(
         &Worker,
         &Adopted,
-        Request<Incoming>,
+        Request<ClientStream>,
         &Trace,
         &mut Meter,
     ) -> Result<Response<Outgoing>, Refusal>
@@ -46,7 +45,7 @@ impl<H> Handler for H where
     H: AsyncFn(
             &Worker,
             &Adopted,
-            Request<Incoming>,
+            Request<ClientStream>,
             &Trace,
             &mut Meter,
         ) -> Result<Response<Outgoing>, Refusal>
@@ -73,17 +72,17 @@ impl Dialect {
     }
 }
 
-/// Answers one request. `refused`: what the gate found in its head.
+/// Answers one request. `refused`: what was found in its head.
 pub async fn serve(
     worker: Rc<Worker>,
     connection: Rc<Connection>,
     refused: Option<Refusal>,
-    request: Request<Incoming>,
+    request: Request<ClientStream>,
     handler: impl Handler,
 ) -> Result<Response<Outgoing>, Infallible> {
     let adopted = worker.adopted();
     let dialect = Dialect::of(&request);
-    // In the place of a head that the gate has refused stands one of its own.
+    // In the place of a head that was not read stands one of our own.
     let read = refused.is_none() || dialect != Dialect::Http1;
     let (sender, refused) = sender(&request, &connection, &adopted, refused);
     let refused = refused.map(|refusal| connection.refusal(refusal));
@@ -121,7 +120,7 @@ pub async fn serve(
 
 /// Who sent the request; if that can't be told, the peer, and the request is refused.
 fn sender(
-    request: &Request<Incoming>,
+    request: &Request<ClientStream>,
     connection: &Connection,
     adopted: &Adopted,
     refused: Option<Refusal>,

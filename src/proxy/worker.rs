@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,11 +15,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use bytes::BytesMut;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::spawn_local;
@@ -29,15 +27,15 @@ use super::adopted::Adopted;
 use super::authorize::Books;
 use super::connection::{Connection, Waiting};
 use super::edge::{self, Stream};
-use super::gate::Gate;
 use super::handle::handle;
+use super::http1::{self, Stock};
 use super::http2;
 use super::listener::{Listener, Registered};
 use super::plan::PlanSource;
 use super::protocol::{self, Protocol};
 use super::redirect::redirect;
 use super::refusals::{Noted, Refusals};
-use super::serve::{Handler, serve};
+use super::serve::Handler;
 use super::tunnel::FAREWELL;
 use crate::auth::Authenticator;
 use crate::auth::table::Moment;
@@ -59,8 +57,6 @@ const LAST_REQUEST: Duration = Duration::from_secs(2);
 /// In every how many sweeps the keys of requests under way are looked at: three times a second, so
 /// that one that has ended is cut well within a second of it.
 const KEYS_EVERY: u32 = 3;
-/// What the HTTP library may hold of a connection beside the head.
-const READ_BUFFER: usize = 64 * 1024;
 
 /// What all workers share.
 pub struct Shared {
@@ -128,6 +124,7 @@ pub struct Worker {
     index: usize,
     metrics: Arc<WorkerMetrics>,
     usage: Rc<Writer>,
+    stock: Rc<Stock>,
     connections: RefCell<Vec<std::rc::Weak<Connection>>>,
     open: Cell<usize>,
     sweeps: Cell<u32>,
@@ -162,6 +159,7 @@ impl Worker {
             adopted: RefCell::new(adopted),
             metrics,
             usage: shared.journal.writer(index),
+            stock: Rc::new(Stock::new(shared.auth.sync.now().wall_ms)),
             connections: RefCell::default(),
             open: Cell::new(0),
             sweeps: Cell::new(0),
@@ -205,6 +203,11 @@ impl Worker {
     /// This worker's part of the usage journal.
     pub fn usage(&self) -> &Rc<Writer> {
         &self.usage
+    }
+
+    /// What its connections use in turn.
+    pub(super) fn stock(&self) -> &Rc<Stock> {
+        &self.stock
     }
 
     /// Which worker this is, from 0.
@@ -279,6 +282,7 @@ impl Worker {
     /// connections.
     fn sweep(&self) {
         let (now, now_ms) = (self.now(), self.now_ms());
+        self.stock.tick(now.wall_ms);
         let looks_at_keys = self.sweeps.get().is_multiple_of(KEYS_EVERY);
         self.sweeps.set(self.sweeps.get().wrapping_add(1));
         let adopted = self.adopted();
@@ -511,7 +515,7 @@ async fn serve_connection(
     };
     if redirects {
         // Whatever is said there in clear, in whichever protocol, gets the one answer.
-        return serve_http1(worker, stream, connection, handler).await;
+        return serve_http1(worker, stream, BytesMut::new(), connection, handler).await;
     }
     let negotiated = stream.alpn().and_then(Protocol::from_alpn);
     serve_stream(worker, stream, negotiated, connection, handler).await;
@@ -519,7 +523,7 @@ async fn serve_connection(
 
 /// Serves a stream in the protocol that was `negotiated` for it, or else in the one that its first
 /// bytes tell.
-async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
+async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     worker: Rc<Worker>,
     stream: S,
     negotiated: Option<Protocol>,
@@ -530,9 +534,10 @@ async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
     // How a connection broke is its client's business.
     let Some(Ok((protocol, stream))) = told else { return };
     match (negotiated, protocol) {
-        // Who then speaks HTTP/2 all the same is answered by the gate that this is not HTTP/1.1.
+        // Who then speaks HTTP/2 all the same is answered that this is not HTTP/1.1.
         (Some(Protocol::Http1), _) | (None, Protocol::Http1) => {
-            serve_http1(worker, stream, connection, handler).await;
+            let (read, stream) = stream.into_parts();
+            serve_http1(worker, stream, read, connection, handler).await;
         }
         // Boxed, so that a connection of HTTP/1.1 has not its room as well.
         (_, Protocol::Http2) => {
@@ -555,49 +560,30 @@ async fn unless_ended<T>(connection: &Connection, future: impl Future<Output = T
     .await
 }
 
-async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin>(
+async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     worker: Rc<Worker>,
     stream: S,
+    read: BytesMut,
     connection: Rc<Connection>,
     handler: impl Handler,
 ) {
-    let max_head = worker.max_header_bytes();
-    let clock = Rc::clone(&worker);
-    let gate = Gate::new(stream, Rc::clone(&connection), max_head, move || clock.now_ms());
-    let service = service_fn(|request| {
-        let refused = connection.begin_request();
-        serve(Rc::clone(&worker), Rc::clone(&connection), refused, request, handler)
-    });
-    let mut serving = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(None)
-        // A client that has closed its side is still answered.
-        .half_close(true)
-        .max_buf_size(READ_BUFFER.max(max_head + READ_BUFFER))
-        .serve_connection(TokioIo::new(gate), service);
-    let mut told = false;
-    let ending = poll_fn(|cx| {
-        if connection.is_leaving() && !told {
-            told = true;
-            Pin::new(&mut serving).graceful_shutdown();
-        }
-        let served = Pin::new(&mut serving).poll(cx);
-        // What waited has been refused by now, and what is read has ended: this is an answer that its
-        // client does not take.
-        if served.is_pending() && connection.cut().is_some() && !connection.is_switched() {
-            connection.end();
-        }
-        served
-    });
-    // How a connection broke is its client's business.
-    let ended_well = matches!(unless_ended(&connection, ending).await, Some(Ok(())));
-    let (tunnel, parts) = (connection.take_tunnel(), serving.into_parts());
-    let mut gate = parts.io.into_inner();
-    match tunnel {
-        Some(tunnel) if ended_well => tunnel.run(gate, parts.read_buf).await,
-        // The library leaves a connection open on which an upgrade was once asked for.
-        None if ended_well => drop(gate.shutdown().await),
-        _ => {}
+    let ended = {
+        let serving = http1::serve_stream(worker, stream, read, Rc::clone(&connection), handler);
+        let mut serving = pin!(serving);
+        let ending = poll_fn(|cx| {
+            let served = serving.as_mut().poll(cx);
+            // What waited has been refused by now, and what is read has ended: this is an answer that
+            // its client does not take.
+            if served.is_pending() && connection.cut().is_some() && !connection.is_switched() {
+                connection.end();
+            }
+            served
+        });
+        // How a connection broke is its client's business.
+        unless_ended(&connection, ending).await.flatten()
+    };
+    if let (Some((stream, early)), Some(tunnel)) = (ended, connection.take_tunnel()) {
+        tunnel.run(stream, early).await;
     }
 }
 

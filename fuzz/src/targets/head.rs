@@ -2,53 +2,52 @@
 
 use crate::proxy::chunks::Chunks;
 use crate::proxy::head::{Framing, Scan, inspect};
-use crate::proxy::messages::{Found, Messages};
 
 /// Small, so that the bound is met.
-const MAX_HEAD: usize = 512;
+pub const MAX_HEAD: usize = 512;
 
 /// How bytes are cut makes no difference; a head that passes has one reading only, which the HTTP
 /// library shares; a chunked body ends where a reader that sees all of it ends it.
 pub fn check(bytes: &[u8]) {
-    let whole = read(bytes, bytes.len().max(1));
-    assert_eq!(whole, read(bytes, 1), "pieces make no difference");
-    assert_eq!(whole, read(bytes, 7), "pieces make no difference");
-    check_each_message(bytes);
+    let whole = find_end(bytes, bytes.len().max(1));
+    assert_eq!(whole, find_end(bytes, 1), "pieces make no difference");
+    assert_eq!(whole, find_end(bytes, 7), "pieces make no difference");
+    let mut at = 0;
+    while let Some((head, framing)) = next_head(&bytes[at..]) {
+        assert_eq!(framing, naive_framing(&bytes[at..at + head]));
+        let Some(body) = body(&bytes[at + head..], framing) else { break };
+        at += head + body;
+    }
     check_chunks(bytes);
 }
 
-/// Reads as the gate does; how many bytes may go on, of how many messages, and what stopped it.
-fn read(bytes: &[u8], piece: usize) -> (usize, u64, Option<Found>) {
-    let mut messages = Messages::new(MAX_HEAD);
-    let (mut used, mut shown) = (0, 0);
+/// Where a head ends that comes in such pieces, or why it is refused.
+fn find_end(bytes: &[u8], piece: usize) -> Result<Option<usize>, crate::domain::Refusal> {
+    let (mut scan, mut shown) = (Scan::default(), 0);
     while shown < bytes.len() {
         shown = bytes.len().min(shown + piece);
-        while used < shown {
-            match messages.look(&bytes[used..shown]) {
-                Found::Good(good) => {
-                    assert!(good > 0 && good <= shown - used);
-                    used += good;
-                }
-                Found::Partial => break,
-                stop => return (used, messages.heads(), Some(stop)),
-            }
+        if let Some(end) = scan.find_end(&bytes[..shown], MAX_HEAD)? {
+            return Ok(Some(end));
         }
     }
-    (used, messages.heads(), None)
+    Ok(None)
 }
 
-fn check_each_message(bytes: &[u8]) {
-    let mut messages = Messages::new(MAX_HEAD);
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let is_head = !messages.is_in_body();
-        let Found::Good(good) = messages.look(rest) else { return };
-        if is_head {
-            let end = Scan::default().find_end(rest, MAX_HEAD).ok().flatten();
-            let head = &rest[..end.expect("a head that is good is complete")];
-            assert_eq!(inspect(head), Ok(naive_framing(head)));
+/// The length of the head that bytes begin with, if it is whole and good, and how its body ends.
+pub fn next_head(bytes: &[u8]) -> Option<(usize, Framing)> {
+    let end = Scan::default().find_end(bytes, MAX_HEAD).ok()??;
+    Some((end, inspect(&bytes[..end]).ok()?))
+}
+
+/// The length of the body that bytes begin with, or of what has come of it; `None` where it is broken.
+pub fn body(bytes: &[u8], framing: Framing) -> Option<usize> {
+    match framing {
+        Framing::Length(length) => Some(bytes.len().min(usize::try_from(length).ok()?)),
+        Framing::Chunked => {
+            let mut chunks = Chunks::default();
+            let used = chunks.advance(bytes);
+            (!chunks.is_broken()).then_some(used)
         }
-        rest = &rest[good..];
     }
 }
 

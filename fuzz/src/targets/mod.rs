@@ -4,6 +4,7 @@ pub mod answer;
 pub mod config;
 pub mod forwarded;
 pub mod head;
+pub mod http1;
 pub mod path;
 pub mod proxy_protocol;
 pub mod route;

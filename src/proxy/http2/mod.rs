@@ -28,7 +28,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_local;
 
-use super::body::Outgoing;
+use super::body::{ClientStream, Outgoing};
 use super::connection::{Connection, Waiting};
 use super::serve::{Handler, serve};
 use super::websocket;
@@ -85,7 +85,7 @@ pub async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
         let upgrade = is_websocket.then(|| hyper::upgrade::on(&mut request));
         let refused = head::inspect(&request, max_head).err();
         head::join_cookies(request.headers_mut());
-        streams.begin(refused, request, upgrade, handler)
+        streams.begin(refused, request.map(ClientStream::Http2), upgrade, handler)
     });
     let builder = builder(&streams, max_head);
     let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
@@ -179,7 +179,7 @@ impl Streams {
     fn begin<H: Handler>(
         &self,
         refused: Option<Refusal>,
-        request: Request<Incoming>,
+        request: Request<ClientStream>,
         upgrade: Option<OnUpgrade>,
         handler: H,
     ) -> impl Future<Output = Result<Response<Outgoing>, Infallible>> + use<H> {

@@ -3,11 +3,10 @@ use std::net::TcpStream;
 
 use arc_swap::ArcSwap;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 
-use super::super::body::Outgoing;
+use super::super::body::{ClientStream, Outgoing};
 use super::super::headers::Trace;
 use super::super::meter::Meter;
 use super::super::plan::Plan;
@@ -28,7 +27,7 @@ static PANICKED: Notify = Notify::const_new();
 async fn touchy(
     _: &Worker,
     _: &Adopted,
-    request: Request<Incoming>,
+    request: Request<ClientStream>,
     _: &Trace,
     _: &mut Meter,
 ) -> Result<Response<Outgoing>, Refusal> {
