@@ -117,6 +117,19 @@ impl<'a> Stage<'a> {
         (0..self.flags.rounds as usize).map(order).collect()
     }
 
+    /// Has every key call once and waits until the proxy is at rest. Before each load, so that what is
+    /// measured is a proxy in use: keygate gives money back that was put aside for a key when it is not
+    /// spent for 5 s, and while others are measured it is not.
+    pub fn warm_up(&mut self, running: &Running) -> Result<()> {
+        let requests = Box::new(self.keys.requests());
+        let (to, pace) = (&running.endpoint, Pace::Closed);
+        let stream = Stream { to, connections: 8, pace, body: BODY, requests };
+        let load = self.traffic.run_one(Mode::Spin, stream, || Ok(()))?;
+        ensure!(load.only(&[200]), "{} answered {:?} in the warm-up", running.proxy, load.others);
+        running.cpu_time_at_rest()?;
+        Ok(())
+    }
+
     /// As many as are taken while a proxy is loaded in a round, from the first on.
     pub fn for_a_round<'b, T: 'b>(
         &self,
@@ -188,16 +201,6 @@ impl<'a> Stage<'a> {
         let upstream = self.direct.address;
         let site = Site { folder: self.folder, upstream, keys: self.keys };
         Running::start(proxy, proxy.prepare(&site, setup)?, &self.cores)
-    }
-
-    fn warm_up(&mut self, running: &Running) -> Result<()> {
-        let requests = Box::new(self.keys.requests());
-        let (to, pace) = (&running.endpoint, Pace::Closed);
-        let stream = Stream { to, connections: 8, pace, body: BODY, requests };
-        let load = self.traffic.run_one(Mode::Spin, stream, || Ok(()))?;
-        ensure!(load.only(&[200]), "{} answered {:?} in the warm-up", running.proxy, load.others);
-        running.cpu_time_at_rest()?;
-        Ok(())
     }
 }
 

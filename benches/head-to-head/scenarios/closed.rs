@@ -92,6 +92,9 @@ impl Closed<'_> {
             Some(requests) => stage.for_a_round(requests.iter().map(Vec::as_slice).cycle()),
             None => stage.for_a_round(stage.keys.random_requests()),
         };
+        if let Some(proxy) = proxy.filter(|_| self.requests.is_none()) {
+            stage.warm_up(proxy)?;
+        }
         let stream = Stream {
             to: proxy.map_or(&direct, |proxy| &proxy.endpoint),
             connections: self.connections,

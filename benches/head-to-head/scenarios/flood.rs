@@ -48,6 +48,7 @@ pub fn measure(stage: &mut Stage<'_>) -> Result<Table> {
 
 /// Known keys, and bad ones if there are any.
 fn load(stage: &mut Stage<'_>, proxy: &Running, bad: &[Vec<u8>]) -> Result<Vec<Load>> {
+    stage.warm_up(proxy)?;
     let stream = |per_second, requests| Stream {
         to: &proxy.endpoint,
         connections: CONNECTIONS,

@@ -53,6 +53,7 @@ fn measure_shape(
     let mut table = Table::new(title, closed::columns());
     for order in stage.rounds(running.len()) {
         for proxy in order.into_iter().map(|place| &running[place]) {
+            stage.warm_up(proxy)?;
             let mut places = stage.for_a_round(stage.keys.random_places());
             let next = || places.next().map(|place| &credentials[place]);
             let clients = clients(stage, proxy, shape);

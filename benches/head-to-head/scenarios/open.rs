@@ -48,6 +48,9 @@ pub fn measure(stage: &mut Stage<'_>) -> Result<Table> {
 
 fn load(stage: &mut Stage<'_>, proxy: Option<&Running>) -> Result<Sample> {
     let direct = stage.direct.clone();
+    if let Some(proxy) = proxy {
+        stage.warm_up(proxy)?;
+    }
     let stream = Stream {
         to: proxy.map_or(&direct, |proxy| &proxy.endpoint),
         connections: CONNECTIONS,
