@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -110,7 +110,7 @@ impl Lease {
     pub fn is_end_stream(&self) -> bool {
         match &self.connection {
             Connection::Own(own) => own.http.is_end_stream(),
-            Connection::Shared(_, body) => body.as_ref().is_none_or(|body| body.is_end_stream()),
+            Connection::Shared(_, body) => body.as_ref().is_none_or(Body::is_end_stream),
         }
     }
 
@@ -119,7 +119,7 @@ impl Lease {
         match &self.connection {
             Connection::Own(own) => own.http.size_hint(),
             Connection::Shared(_, body) => {
-                body.as_ref().map_or(SizeHint::with_exact(0), |body| body.size_hint())
+                body.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
             }
         }
     }

@@ -51,7 +51,6 @@ pub struct Connection<S, B> {
     read: usize,
     output: Output,
     upload: Option<Upload<B>>,
-    unflushed: bool,
     /// Whether any byte of the request has gone out.
     begun: bool,
     /// Why no more of it can; what the upstream has answered by then is read all the same.
@@ -98,7 +97,6 @@ where
             read: READ,
             output: Output::default(),
             upload: None,
-            unflushed: false,
             begun: false,
             failure: None,
             scan: Scan::default(),
@@ -333,7 +331,7 @@ where
     }
 
     fn is_sent(&self) -> bool {
-        self.upload.is_none() && self.output.is_empty() && !self.unflushed
+        self.upload.is_none() && self.output.is_flushed()
     }
 
     /// Sends what can be sent of the request now. That its connection takes no more is noted; only
@@ -345,7 +343,6 @@ where
         match self.poll_upload(cx) {
             Poll::Ready(Err(Error::Io(failure))) => {
                 self.failure = Some(failure);
-                self.unflushed = false;
                 self.output.end();
                 if self.begun {
                     self.upload = None;
@@ -366,13 +363,9 @@ where
             while !self.output.is_empty() {
                 ready!(self.output.poll_write(&mut self.stream, cx))?;
                 self.begun = true;
-                self.unflushed = true;
             }
         }
-        if self.unflushed {
-            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-            self.unflushed = false;
-        }
+        ready!(self.output.poll_flush(&mut self.stream, cx))?;
         if self.upload.is_none() {
             let output = self.output.end();
             if output.capacity() <= MOST_KEPT {

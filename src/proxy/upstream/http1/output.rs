@@ -36,6 +36,7 @@ pub(super) struct Output {
     tail: &'static [u8],
     /// Bytes of the three that are written.
     written: usize,
+    unflushed: bool,
 }
 
 impl Output {
@@ -53,6 +54,11 @@ impl Output {
     /// Whether everything is written.
     pub(super) fn is_empty(&self) -> bool {
         self.left() == 0
+    }
+
+    /// Whether everything is written and out of whatever the stream holds it in.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.is_empty() && !self.unflushed
     }
 
     /// Whether more can be put behind what there is.
@@ -151,12 +157,26 @@ impl Output {
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
+        self.unflushed = true;
         self.written += written;
         if self.is_empty() {
             self.own.clear();
             (self.piece, self.tail, self.written) = (Bytes::new(), b"", 0);
         }
         Poll::Ready(Ok(written))
+    }
+
+    /// Has the stream send what it holds of what was written.
+    pub(super) fn poll_flush(
+        &mut self,
+        stream: &mut (impl AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.unflushed {
+            ready!(Pin::new(stream).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
