@@ -3,9 +3,11 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use rand::RngExt as _;
 use rustix::process::Signal;
 use tempfile::NamedTempFile;
@@ -41,7 +43,7 @@ pub fn run(quick: bool) -> Result<()> {
         let mut scene = Scene::new()?;
         let place = scene.place(size, USED, if with_key { &config } else { "" })?;
         scene.use_once(&place.gateway, &place.requests)?;
-        let times = start_often(&scene, place, starts)?;
+        let times = start_often(&mut scene, place, starts)?;
         let cell = |time: fn(&Times) -> Duration| {
             let all: Vec<f64> = times.iter().map(|times| time(times).as_secs_f64()).collect();
             let most = all.iter().copied().fold(0.0, f64::max);
@@ -57,7 +59,7 @@ pub fn run(quick: bool) -> Result<()> {
 }
 
 /// Ends the gateway and starts another in its place, again and again.
-fn start_often(scene: &Scene, place: Place, starts: usize) -> Result<Vec<Times>> {
+fn start_often(scene: &mut Scene, place: Place, starts: usize) -> Result<Vec<Times>> {
     let mut random = random();
     let Place { mut gateway, requests } = place;
     let mut all = Vec::new();
@@ -68,13 +70,30 @@ fn start_often(scene: &Scene, place: Place, starts: usize) -> Result<Vec<Times>>
         let begun = Instant::now();
         let next = scene.another(&gateway)?;
         let listening = begun.elapsed();
-        let request = &requests[random.random_range(0..requests.len())];
-        let answered = until_200(next.address(), request, begun)?;
+        let request: &[u8] = &requests[random.random_range(0..requests.len())];
+        let over = AtomicBool::new(false);
+        let answered = thread::scope(|scope| {
+            let asker = scope.spawn(|| {
+                let _over = OverOnDrop(&over);
+                until_200(next.address(), request, begun)
+            });
+            scene.clients.serve_until(&over)?;
+            asker.join().map_err(|_| anyhow!("the harness has failed"))?
+        })?;
         let ready = until_200(next.admin_address(), READY, begun)?;
         all.push(Times { listening, answered, ready });
         gateway = next;
     }
     Ok(all)
+}
+
+/// Says that it is over also where the harness fails.
+struct OverOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for OverOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Asks until the answer is 200; how long that is after `begun`.

@@ -68,7 +68,7 @@ impl Verdict {
 impl Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { before, now } = self;
-        let verdict = if self.is_well() { "" } else { "  WRONG" };
+        let verdict = if self.is_well() { "" } else { "  OFF" };
         match before {
             Some(before) => write!(f, "{now:>8.1}, on record {before:>8.1}{verdict}"),
             None => write!(f, "{now:>8.1}, not on record{verdict}"),

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -103,6 +104,18 @@ impl Clients {
             }
         }
         Ok(run.outcomes)
+    }
+
+    /// Lets the upstream answer until somebody says that it is over.
+    pub fn serve_until(&mut self, over: &AtomicBool) -> Result<()> {
+        let mut events = Vec::with_capacity(256);
+        while !over.load(Ordering::SeqCst) {
+            self.wait(&mut events, None)?;
+            for event in events.drain(..).filter(|event| Upstream::owns(event.data.u64())) {
+                self.upstream.handle(&self.epoll, event.data.u64())?;
+            }
+        }
+        Ok(())
     }
 
     fn wait(&self, events: &mut Vec<epoll::Event>, due: Option<Instant>) -> Result<()> {
