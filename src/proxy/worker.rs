@@ -568,8 +568,9 @@ async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     handler: impl Handler,
 ) {
     let ended = {
-        let serving = http1::serve_stream(worker, stream, read, Rc::clone(&connection), handler);
-        let mut serving = pin!(serving);
+        // Pinned where it is made: moved, it would have its room in the task twice.
+        let mut serving =
+            pin!(http1::serve_stream(worker, stream, read, Rc::clone(&connection), handler));
         let ending = poll_fn(|cx| {
             let served = serving.as_mut().poll(cx);
             // What waited has been refused by now, and what is read has ended: this is an answer that

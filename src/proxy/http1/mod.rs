@@ -60,8 +60,8 @@ pub async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin + 'static>(
             Next::End => break,
         };
         connection.begin_request();
-        let serving = serve(Rc::clone(&worker), Rc::clone(&connection), refused, request, handler);
-        let Ok(response) = serving.await;
+        let (frame, of) = (Rc::clone(&worker), Rc::clone(&connection));
+        let Ok(response) = serve(frame, of, refused, request, handler).await;
         let may_go_on = terms.keep_alive && !connection.is_leaving();
         let watch = |is_stuck: bool| note(is_stuck, &connection, &worker);
         let is_last = client.answer(response, terms, may_go_on, watch).await.ok()?;

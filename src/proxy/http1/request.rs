@@ -14,6 +14,7 @@ const ADDED: usize = 16;
 
 /// What a head says of the answer and of what comes behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing of its own that a head may say")]
 pub struct Terms {
     /// HTTP/1.1, or else 1.0.
     pub http_11: bool,

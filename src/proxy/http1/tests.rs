@@ -122,13 +122,16 @@ fn answer(status: u16, body: &'static str) -> Answer {
     answer.body(Full::from(body).map_err(|never| match never {}).boxed_unsync()).unwrap()
 }
 
+/// Names and values in their order.
+type Fields = Vec<(String, Vec<u8>)>;
+
 /// A request as it was served.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     line: String,
-    fields: Vec<(String, Vec<u8>)>,
+    fields: Fields,
     /// With the trailers; `Err` where it did not come to its end.
-    body: Result<(Bytes, Vec<(String, Vec<u8>)>), ()>,
+    body: Result<(Bytes, Fields), ()>,
 }
 
 /// What becomes of a client's bytes.
@@ -140,7 +143,7 @@ struct Outcome {
     answers: String,
 }
 
-fn fields(map: &http::HeaderMap) -> Vec<(String, Vec<u8>)> {
+fn fields(map: &http::HeaderMap) -> Fields {
     map.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
 }
 

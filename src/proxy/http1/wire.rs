@@ -30,6 +30,10 @@ const UNWANTED: usize = 64 * 1024;
 
 /// What there is of a client's next head.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are requests; a box would cost each an allocation"
+)]
 pub enum Next {
     /// All of it.
     Request(Head),

@@ -10,6 +10,7 @@ use super::super::body::{ClientStream, Outgoing};
 use super::super::headers::Trace;
 use super::super::meter::Meter;
 use super::super::plan::Plan;
+use super::super::serve::serve;
 use super::*;
 use crate::auth::pool::Argon2Pool;
 use crate::auth::sync::Sync;
@@ -139,4 +140,18 @@ fn a_panic_answers_500_is_counted_and_harms_no_other_request() {
     let metrics = shared.metrics.encode();
     assert!(metrics.contains("keygate_panics_total 1\n"), "{metrics}");
     assert!(metrics.contains("keygate_refusals_total{reason=\"internal_error\"} 1\n"), "{metrics}");
+}
+
+#[test]
+fn a_connection_takes_little_more_room_than_the_request_on_it() {
+    fn task<R>(_: impl FnOnce(Place, tokio::net::TcpStream, IpAddr) -> R) -> usize {
+        size_of::<R>()
+    }
+    fn request<R>(_: impl FnOnce(Rc<Worker>, Rc<Connection>, Request<ClientStream>) -> R) -> usize {
+        size_of::<R>()
+    }
+    let task = task(|place, stream, peer| serve_connection(place, stream, peer, false, handle));
+    let request =
+        request(|worker, connection, request| serve(worker, connection, None, request, handle));
+    assert!(task <= request + 1024, "{task} and {request}");
 }
