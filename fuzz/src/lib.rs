@@ -58,7 +58,7 @@ pub mod tls;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("secret", targets::secret::check),
     ("head", targets::head::check),
     ("http1", targets::http1::check),
