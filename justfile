@@ -18,7 +18,7 @@ fuzz *ARGS:
 bench *ARGS:
     cargo bench --locked --bench hot {{ARGS}}
 
-# keygate, nginx and HAProxy side by side; needs Debian's nginx and haproxy.
+# keygate, nginx, HAProxy and a minimal proxy on hyper side by side; needs Debian's nginx and haproxy.
 compare *ARGS:
     cargo bench --locked --bench head_to_head -- {{ARGS}}
 

@@ -8,9 +8,11 @@ mod records;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::fake::FakeBooks;
 use super::journal::{Journal, Sizes};
+use super::kept::Keeping;
 use super::lock;
 use super::record::{Line, RouteName};
 use super::takeover::Abandoned;
@@ -48,6 +50,7 @@ impl Process {
     fn start(parent: &Path, sizes: Sizes) -> Self {
         let journal = Journal::start(parent, 1, sizes).unwrap();
         journal.know_routes(["/a"].into_iter()).unwrap();
+        journal.keep(Keeping { requests: Duration::from_hours(1), ..Keeping::default() });
         Self { writer: journal.writer(0), journal }
     }
 

@@ -29,6 +29,8 @@ pub(super) struct FakeBooks {
 pub(super) struct State {
     pub(super) positions: HashMap<(JournalId, u32), u64>,
     pub(super) ids: Vec<String>,
+    /// Of all lines, which are added up by themselves.
+    pub(super) requests: u64,
     pub(super) faults: VecDeque<Option<Fault>>,
     pub(super) released: Vec<JournalId>,
 }
@@ -39,7 +41,9 @@ impl FakeBooks {
     }
 
     pub(super) fn ids(&self) -> Vec<String> {
-        lock(&self.state).ids.clone()
+        let state = lock(&self.state);
+        assert_eq!(state.requests, state.ids.len() as u64, "the sums are of the same requests");
+        state.ids.clone()
     }
 }
 
@@ -60,6 +64,7 @@ impl Books for FakeBooks {
             return Ok(Booking::At(*position));
         }
         *position = batch.to;
+        state.requests += batch.used.iter().map(|used| used.requests).sum::<u64>();
         state.ids.extend(batch.requests.iter().map(|used| used.request_id.clone()));
         if fault == Some(Fault::After) { Err(away()) } else { Ok(Booking::Done) }
     }
