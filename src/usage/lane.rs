@@ -10,7 +10,7 @@ use super::shelf::Shelf;
 use super::tally::Tally;
 
 /// Records read at once at most.
-const AT_ONCE: u64 = 2_048;
+const AT_ONCE: u64 = 1_024;
 
 /// The part.
 pub(super) struct Lane {
