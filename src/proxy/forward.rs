@@ -47,9 +47,9 @@ pub struct Decided<'a> {
 /// Why one target did not answer.
 enum Failure {
     /// Nothing of the request was read there: it may go elsewhere.
-    NotSent(Request<ClientBody>, String),
+    NotSent(Box<Request<ClientBody>>, String),
     /// Nor was anything tried: too much is waiting there already.
-    Full(Request<ClientBody>),
+    Full(Box<Request<ClientBody>>),
     /// The connection broke before anything came back.
     Lost(String),
     /// The upstream's time is over.
@@ -139,14 +139,15 @@ impl Failure {
     }
 }
 
-/// The request as the upstream gets it: the path that was matched, our headers, a bounded body.
+/// The request as the upstream gets it: the path that was matched, our headers, a bounded body. In a
+/// box, since it goes through many hands.
 fn to_upstream(
     permit: &Permit,
     decided: &Decided<'_>,
     adopted: &Adopted,
     request: Request<ClientStream>,
     meter: &Meter,
-) -> Request<ClientBody> {
+) -> Box<Request<ClientBody>> {
     let (mut parts, body) = request.into_parts();
     let host = adopted.plan.upstreams[decided.route.upstream].targets.first().map(|t| &t.host);
     if let Some(authority) = parts.uri.authority()
@@ -173,7 +174,7 @@ fn to_upstream(
     parts.extensions.clear();
     let max = decided.route.max_body;
     let body = ClientBody::new(body, version, max, trailers, Rc::clone(meter.upload()));
-    Request::from_parts(parts, body)
+    Box::new(Request::from_parts(parts, body))
 }
 
 /// The matched path without what the route strips, and the query as it came. Where that is what the
@@ -225,13 +226,13 @@ impl Again {
         request.body().is_end_stream().then(again).map(Box::new)
     }
 
-    fn request(self) -> Request<ClientBody> {
+    fn request(self) -> Box<Request<ClientBody>> {
         let mut request = Request::new(self.body);
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
         *request.version_mut() = self.version;
         *request.headers_mut() = self.headers;
-        request
+        Box::new(request)
     }
 }
 
@@ -244,7 +245,7 @@ struct Sending {
 
 /// Sends a request on the first connection that takes it: kept ones first, then a new one.
 async fn send(
-    mut request: Request<ClientBody>,
+    mut request: Box<Request<ClientBody>>,
     pool: &Rc<TargetPool>,
     sending: &Sending,
     meter: &Meter,
@@ -274,8 +275,8 @@ async fn send(
         };
         let cause = || chain(&*failed.cause);
         request = match (failed.request, again, untouched) {
-            (Some(request), _, _) if reused => *request,
-            (Some(request), _, _) => return Err(Failure::NotSent(*request, cause())),
+            (Some(request), _, _) if reused => request,
+            (Some(request), _, _) => return Err(Failure::NotSent(request, cause())),
             (None, _, Some(untouched)) if failed.refused => {
                 if left_alone {
                     return Err(Failure::NotSent(untouched.request(), cause()));

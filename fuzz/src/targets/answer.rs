@@ -100,7 +100,7 @@ async fn read(script: &Script<'_>) -> Result<Read, Error> {
     let (near, far) = duplex(1024);
     let mut client = Connection::new(near, Rc::default());
     let reading = async {
-        let head = client.send(script.request()).await.map_err(|failed| failed.error)?;
+        let head = client.send(Box::new(script.request())).await.map_err(|failed| failed.error)?;
         let (parts, ()) = head.into_parts();
         let mut read = Read::new(parts.status.as_u16(), parts.headers);
         while let Some(frame) = poll_fn(|cx| client.poll_frame(cx)).await {

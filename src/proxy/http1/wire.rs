@@ -23,7 +23,7 @@ use super::write::Outbox;
 use crate::domain::Refusal;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-/// Read of a body at a time.
+/// Read at a time of a body that is known to have more.
 const BODY: usize = 32 * 1024;
 /// Of a body that nobody wants so much is read off, as far as it is there, to keep the connection.
 const UNWANTED: usize = 64 * 1024;
@@ -182,9 +182,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Reads once, with room for so much; how many bytes came, none at the end.
     fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
-        if self.input.capacity() == 0 {
+        if self.input.capacity() == 0 && room <= READ {
             self.input = self.stock.take_buffer();
-        } else if self.input.capacity() - self.input.len() < room.min(READ) {
+        }
+        if self.input.capacity() - self.input.len() < room {
             self.input.reserve(room);
         }
         poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input)
@@ -224,7 +225,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                             self.at = At::Lost;
                             return Poll::Ready(Err(error));
                         }
-                        None => BODY,
+                        None => READ,
                     }
                 }
             };

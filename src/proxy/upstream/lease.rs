@@ -57,7 +57,7 @@ impl Lease {
     /// Sends a request, in the form of what is spoken. The answer's body is then read from here.
     pub async fn send(
         &mut self,
-        mut request: Request<ClientBody>,
+        mut request: Box<Request<ClientBody>>,
     ) -> Result<Response<()>, Unanswered> {
         match &mut self.connection {
             Connection::Own(own) => {
@@ -72,7 +72,7 @@ impl Lease {
                 let tls = self.busy.pool.dialer.tls.is_some();
                 http2::to_http2(&mut request, tls);
                 // In a box, so that it takes no room where HTTP/1.1 is spoken.
-                match Box::pin(share.sender().try_send_request(request)).await {
+                match Box::pin(share.sender().try_send_request(*request)).await {
                     Ok(response) => {
                         let (parts, incoming) = response.into_parts();
                         *body = Some(incoming);

@@ -127,12 +127,17 @@ where
     /// Sends a request and waits for the head of its answer. Its body goes on being sent while that
     /// is waited for, and while the answer's body is read. Of the request's body, trailers are sent
     /// as they come: whether they may pass is decided before.
-    pub async fn send(&mut self, request: Request<B>) -> Result<Response<()>, Failed<B>> {
+    pub async fn send(&mut self, request: Box<Request<B>>) -> Result<Response<()>, Failed<B>> {
         let head_only = *request.method() == Method::HEAD;
-        let (parts, mut unsent) = self.begin(request).await?;
-        let mut parts = Some(parts);
+        let (parts, body) = request.into_parts();
+        // In a box, since all requests under way hold it until it is sent.
+        let mut parts = Some(Box::new(parts));
+        let (mut body, mut unsent) = (Some(body), None);
         let mut interim = 0;
         let answered = poll_fn(|cx| {
+            if let (Some(body), Some(parts)) = (body.take(), &parts) {
+                unsent = self.begin(parts, body, cx)?;
+            }
             let answered = self.poll_answer(head_only, &mut interim, cx);
             if self.begun
                 && let Some(sent) = parts.take()
@@ -153,7 +158,8 @@ where
             Err(error) => {
                 let untouched = self.upload.take().filter(|upload| !upload.touched);
                 let body = unsent.take().or(untouched.map(|upload| upload.body));
-                let request = parts.zip(body).map(|(parts, body)| Request::from_parts(parts, body));
+                let request =
+                    parts.zip(body).map(|(parts, body)| Request::from_parts(*parts, body));
                 Err(Failed { error, request: request.map(Box::new) })
             }
         }
@@ -162,8 +168,12 @@ where
     /// Puts a request's head into words, and as much of its body behind it as is there, so that one
     /// write takes all. What comes back is for the case that it fails: a body that has nothing in it
     /// is not sent.
-    async fn begin(&mut self, request: Request<B>) -> Result<(Parts, Option<B>), Failed<B>> {
-        let (parts, mut body) = request.into_parts();
+    fn begin(
+        &mut self,
+        parts: &Parts,
+        mut body: B,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<B>, Error> {
         self.keeps = false;
         self.begun = false;
         self.scan = Scan::default();
@@ -173,26 +183,23 @@ where
             _ if body.is_end_stream() => (Framing::None, None),
             Some(length) => (Framing::Length(length), None),
             // Over HTTP/2 a request may turn out only now to have none.
-            None => match poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await {
+            None => match Pin::new(&mut body).poll_frame(cx) {
                 Poll::Ready(None) => (Framing::None, None),
                 Poll::Ready(first) => (Framing::Chunked, first),
                 Poll::Pending => (Framing::Chunked, None),
             },
         };
-        self.output.head(&parts, framing);
+        self.output.head(parts, framing);
         if framing == Framing::None {
-            return Ok((parts, Some(body)));
+            return Ok(Some(body));
         }
         let mut upload = Upload { body, framing, touched: first.is_some() };
         let ended = match first {
-            None => Ok(false),
-            Some(frame) => upload.take(frame, &mut self.output),
+            None => false,
+            Some(frame) => upload.take(frame, &mut self.output)?,
         };
-        match ended {
-            Ok(ended) => self.upload = (!ended).then_some(upload),
-            Err(error) => return Err(Failed { error, request: None }),
-        }
-        Ok((parts, None))
+        self.upload = (!ended).then_some(upload);
+        Ok(None)
     }
 
     fn poll_answer(
