@@ -144,7 +144,7 @@ fn per_request_us(scene: &mut Scene, case: &Case<'_>, count: usize) -> Result<f6
     })?;
     let after = cpu::of_process(process)?;
     let before = before.transpose()?.unwrap_or_default();
-    Ok((after - before).as_secs_f64() * 1e6 / answered as f64)
+    Ok(after.saturating_sub(before).as_secs_f64() * 1e6 / answered as f64)
 }
 
 /// So many routes with a name in their path; what is asked lies below one of them.

@@ -213,10 +213,6 @@ impl Body for ClientBody {
 }
 
 /// What a client is answered with: our own few bytes, or the upstream's stream.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every answer is a stream; a box would cost each an allocation"
-)]
 pub enum Outgoing {
     /// Made here.
     Full(Option<Bytes>),

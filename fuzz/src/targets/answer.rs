@@ -92,7 +92,7 @@ impl Script<'_> {
             yield_now().await;
         }
         far.shutdown().await.expect("it is in memory");
-        pending().await
+        pending::<()>().await;
     }
 }
 
@@ -129,7 +129,7 @@ async fn library(script: &Script<'_>) -> Option<Read> {
     };
     let running = async {
         let _ = connection.await;
-        pending().await
+        pending::<()>().await;
     };
     tokio::select! {
         biased;

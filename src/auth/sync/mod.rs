@@ -93,7 +93,7 @@ pub struct Sync {
 }
 
 /// Milliseconds of a monotonic clock that stands still for a tick of the kernel, 10 ms at most, and costs
-/// a fifth of the exact one to look at (`CLOCK_MONOTONIC_COARSE`, clock_gettime(2)).
+/// a fifth of the exact one to look at (`CLOCK_MONOTONIC_COARSE`, `clock_gettime(2)`).
 fn coarse_ms() -> u64 {
     let now = clock_gettime(ClockId::MonotonicCoarse);
     now.tv_sec.unsigned_abs() * 1_000 + now.tv_nsec.unsigned_abs() / 1_000_000

@@ -5,8 +5,8 @@
 //! the answer before it is written and its request's body has ended, and never before: so a client
 //! that has sent all it wants to send is still answered.
 //!
-//! What knows nothing but bytes is [`client`] and what it is made of: [`wire`] reads, [`write`]
-//! writes, [`request`] and [`body`] are what is made of what was read. Here it is brought together
+//! What knows nothing but bytes is `client` and what it is made of: `wire` reads, `write`
+//! writes, `request` and `body` are what is made of what was read. Here it is brought together
 //! with what serves requests, and with what the sweep is told.
 
 pub mod body;

@@ -4,7 +4,7 @@
 //! connection, and nothing is handed from one to another. The one rule of the reader: an answer that
 //! two readers could read differently is read by nobody.
 //!
-//! Nothing here knows the pool, the routes or the keys; [`head`], [`body`] and [`output`] do no IO.
+//! Nothing here knows the pool, the routes or the keys; `head`, `body` and `output` do no IO.
 
 mod body;
 mod connection;
