@@ -16,6 +16,8 @@ use crate::stage::report::{Table, median, say};
 use crate::support::TestGateway;
 
 const CONNECTIONS: usize = 64;
+/// Requests under way at most: a worker has 1,024 connections to a target, and lets few wait for one.
+const UNDER_WAY: usize = 1_000;
 const ROUNDS: usize = 5;
 /// Requests of one case in one round.
 const REQUESTS: usize = 100_000;
@@ -72,11 +74,13 @@ pub fn of_routes(quick: bool) -> Result<()> {
     let places = [few?, many_routes?];
     let mut cases = Vec::new();
     for (place, routes) in places.iter().zip(many) {
-        scene.use_once(&place.gateway, &place.requests)?;
+        let requests = over_routes(&place.requests, routes);
+        // The first of them bring each key once.
+        scene.use_once(&place.gateway, &requests[..KEYS])?;
         cases.push(Case {
             name: format!("{routes} routes"),
             gateway: &place.gateway,
-            requests: over_routes(&place.requests, routes),
+            requests,
             connections: CONNECTIONS,
         });
     }
@@ -134,7 +138,7 @@ fn measure(scene: &mut Scene, what: &str, cases: &[Case<'_>], extent: &Extent) -
 /// What all of the gateway's threads compute for a request, in microseconds.
 fn per_request_us(scene: &mut Scene, case: &Case<'_>, count: usize) -> Result<f64> {
     let (process, to) = (case.gateway.process_id(), target(case.gateway, case.connections));
-    let plan = |count| Closed::new(count, any_of(case.requests.clone(), 0));
+    let plan = |count| Closed::new(count, UNDER_WAY, any_of(case.requests.clone(), 0));
     // Connections to the upstream are made, and caches are as this case has them.
     scene.ask(to, || plan(count / 10))?;
     let mut before = None;

@@ -64,29 +64,36 @@ impl Plan for Each {
     }
 }
 
-/// So many requests, each as soon as there is a connection free.
+/// So many requests, each as soon as there is a connection free and few enough are under way.
 pub struct Closed<F> {
     left: usize,
+    /// How many more may be under way.
+    room: usize,
     now: Instant,
     choose: F,
 }
 
 impl<F: FnMut() -> (usize, usize, Rc<[u8]>)> Closed<F> {
-    /// `choose` gives target, tag and request.
-    pub fn new(count: usize, choose: F) -> Self {
-        Self { left: count, now: Instant::now(), choose }
+    /// At most `room` at a time; `choose` gives target, tag and request.
+    pub fn new(count: usize, room: usize, choose: F) -> Self {
+        Self { left: count, room, now: Instant::now(), choose }
     }
 }
 
 impl<F: FnMut() -> (usize, usize, Rc<[u8]>)> Plan for Closed<F> {
     fn due(&self) -> Option<Instant> {
-        (self.left > 0).then_some(self.now)
+        (self.left > 0 && self.room > 0).then_some(self.now)
     }
 
     fn take(&mut self) -> Shot {
         self.left -= 1;
+        self.room -= 1;
         let (target, tag, bytes) = (self.choose)();
         Shot { due: self.now, target, tag, bytes }
+    }
+
+    fn answered(&mut self, _outcome: &Outcome) {
+        self.room += 1;
     }
 }
 
