@@ -28,12 +28,11 @@ mod stage;
 )]
 mod support;
 
-use std::thread;
-
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::{Parser as _, ValueEnum as _};
 
 use stage::report::say;
+use stage::runs::each;
 use stage::site::measured_on;
 
 /// Measures several instances on one store.
@@ -88,15 +87,6 @@ fn main() -> Result<()> {
     }
     say(&measured_on()?);
     let wanted = |it: &&Measurement| flags.names.is_empty() || flags.names.contains(it);
-    let mut outcome = Ok(());
-    for measurement in Measurement::value_variants().iter().filter(wanted) {
-        // A thread each, so that one that pins itself to a core leaves the others alone.
-        let run = thread::scope(|scope| scope.spawn(|| measurement.run(&flags)).join());
-        let run = run.unwrap_or_else(|_| Err(anyhow!("the harness has failed; see above")));
-        if let Err(error) = run {
-            say(&format!("WRONG: {error:#}"));
-            outcome = Err(error);
-        }
-    }
-    outcome
+    let measurements = Measurement::value_variants().iter().filter(wanted);
+    each(measurements, |measurement| measurement.run(&flags))
 }

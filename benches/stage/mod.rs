@@ -9,4 +9,5 @@ pub mod outcome;
 pub mod pinned;
 pub mod plans;
 pub mod report;
+pub mod runs;
 pub mod site;

@@ -36,6 +36,7 @@ pub mod proxy {
         pub mod write;
     }
     pub mod matcher;
+    pub mod outbox;
     pub mod path;
     pub mod proxy_protocol;
     pub mod upstream {

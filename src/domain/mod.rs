@@ -48,6 +48,6 @@ pub use refused::RefusedRequest;
 pub use rotation::RotationDue;
 pub use scope::{Catalogue, ScopeSet};
 pub use traffic::TrafficSample;
-pub use usage::{LeaseId, Used, UsedInHour, hour_of};
+pub use usage::{LeaseId, Used, UsedInHour};
 pub use webhook::{EventPattern, WebhookUrl, WebhookUrlError};
 pub use window::{Limit, LimitStanding, Window};

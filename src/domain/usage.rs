@@ -5,8 +5,6 @@ use jiff::Timestamp;
 use super::id::{KeyId, OwnerId};
 use super::money::Millionths;
 
-const HOUR_MS: i64 = 3_600_000;
-
 /// One answered request, on its way to the books.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Used {
@@ -45,26 +43,6 @@ pub struct UsedInHour {
     pub requests: u64,
     /// What they cost together.
     pub cost: Millionths,
-}
-
-impl From<&Used> for UsedInHour {
-    fn from(used: &Used) -> Self {
-        Self {
-            hour: hour_of(used.at),
-            key: used.key.clone(),
-            owner: used.owner.clone(),
-            route: used.route.clone(),
-            status: used.status,
-            requests: 1,
-            cost: used.cost,
-        }
-    }
-}
-
-/// When the hour of a moment began, in UTC.
-pub fn hour_of(at: Timestamp) -> Timestamp {
-    let ms = at.as_millisecond();
-    Timestamp::from_millisecond(ms - ms.rem_euclid(HOUR_MS)).unwrap_or(Timestamp::MIN)
 }
 
 /// Names a lease: a random number of whoever took it.

@@ -3,6 +3,9 @@
 //! Stricter than the RFC lets a reader be: lines end with CRLF, sizes are hex digits, extensions and
 //! trailers are bounded.
 
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
 use super::head::{MAX_FIELDS, is_token};
 
 /// Bytes of chunk extensions and of trailers that a body may have in all.
@@ -56,6 +59,22 @@ pub enum Part {
     Data,
     /// Of the trailers, the empty line that ends the body included.
     Trailers,
+}
+
+/// The trailers of a section that ends with its empty line; `None`: they cannot be read.
+pub fn trailers(section: &Bytes) -> Option<HeaderMap> {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let Ok(httparse::Status::Complete((_, fields))) = httparse::parse_headers(section, &mut fields)
+    else {
+        return None;
+    };
+    let mut trailers = HeaderMap::with_capacity(fields.len());
+    for field in fields {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        let value = HeaderValue::from_maybe_shared(section.slice_ref(field.value)).ok()?;
+        trailers.append(name, value);
+    }
+    Some(trailers)
 }
 
 impl Default for Chunks {

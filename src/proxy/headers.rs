@@ -37,7 +37,7 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// Kept from the client where it is well-formed, made where it is not.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Hop-by-hop (RFC 9110 section 7.6.1), and framing, which the HTTP library writes anew.
+/// Hop-by-hop (RFC 9110 section 7.6.1), and framing, which is written anew.
 static HOP_BY_HOP: [HeaderName; 10] = [
     CONNECTION,
     TE,

@@ -1,7 +1,8 @@
 //! The data plane: a request's way, from its head to its answer.
 //!
 //! [`handle`] is the way itself, a line a step; each step has a module of its name. Around it,
-//! [`worker`] owns a thread's connections, [`http1`] and [`http2`] speak with their clients. Nothing here names the control plane.
+//! [`worker`] owns a thread's connections, [`http1`] and [`http2`] speak with their clients. Nothing
+//! here names the control plane.
 
 pub mod adopted;
 pub mod authorize;
@@ -27,6 +28,7 @@ pub mod http2;
 pub mod listener;
 pub mod matcher;
 pub mod meter;
+pub mod outbox;
 pub mod path;
 pub mod plan;
 pub mod probe;

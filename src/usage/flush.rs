@@ -9,9 +9,9 @@ use super::folder::Folder;
 use super::journal::{Journal, Progress};
 use super::lane::Lane;
 use super::record::RouteName;
-use super::tally::{Sums, Tally};
+use super::tally::Tally;
 use crate::domain::{Clock, JournalId};
-use crate::store::{Batch, Booking, Books, Result, Store};
+use crate::store::{Booking, Books, Result, Store};
 
 /// How often it is looked whether there is something to book, where booking is quick.
 const LOOK: Duration = Duration::from_millis(250);
@@ -144,9 +144,7 @@ impl Part<'_> {
                     sleep(BREATH).await;
                 }
             }
-            let Sums { used, leased, requests } = tally.finish(&path_of);
-            let (journal, worker) = (self.journal.clone(), lane.worker);
-            let batch = Batch { journal, worker, from, to, used, leased, requests };
+            let batch = tally.batch(self.journal.clone(), lane, from..to, &path_of);
             match store.book(&batch, clock.now()).await? {
                 Booking::Done => lane.set_booked(to),
                 Booking::At(elsewhere) => {
@@ -155,7 +153,8 @@ impl Part<'_> {
                 }
             }
             if tally.lost > 0 {
-                let (journal, lost, why) = (self.journal, tally.lost, tally.why);
+                let (journal, worker) = (self.journal, lane.worker);
+                let (lost, why) = (tally.lost, tally.why);
                 tracing::error!(%journal, worker, lost, why, "records of usage cannot be read");
             }
         }

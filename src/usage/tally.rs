@@ -1,10 +1,13 @@
 //! Records added up while they are read: thousands of requests become a line for each key.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::lane::Lane;
 use super::record::{self, Alike, BYTES, RouteName};
-use crate::domain::{LeaseId, Millionths, Used, UsedInHour};
+use crate::domain::{JournalId, LeaseId, Millionths, Used};
+use crate::store::Batch;
 
 /// Lines of one batch at most, about.
 const LINES: usize = 20_000;
@@ -85,26 +88,31 @@ impl Tally {
         Ok(())
     }
 
-    /// The lines, what was spent from leases, and the requests by themselves. What no line can be made
-    /// of is lost.
-    pub(super) fn finish(&mut self, path_of: impl Fn(RouteName) -> Option<Arc<str>>) -> Sums {
+    /// All of it as the batch of the records from there to there. What no line can be made of is lost.
+    pub(super) fn batch(
+        &mut self,
+        journal: JournalId,
+        lane: &Lane,
+        records: Range<u64>,
+        path_of: impl Fn(RouteName) -> Option<Arc<str>>,
+    ) -> Batch {
         let mut used = Vec::with_capacity(self.lines.len());
         for (alike, sum) in std::mem::take(&mut self.lines) {
             let cost = Millionths::new(sum.cost).unwrap_or_default();
             match record::line_of(&alike, sum.requests, cost, &path_of) {
-                Ok(line) => used.push(line),
+                Ok(alike) => used.push(alike),
                 Err(why) => self.lose(sum.requests, why.to_owned()),
             }
         }
         let amount = |(lease, sum)| Some((lease, Millionths::new(sum)?));
-        let leased = std::mem::take(&mut self.leased).into_iter().filter_map(amount).collect();
-        Sums { used, leased, requests: std::mem::take(&mut self.requests) }
+        Batch {
+            journal,
+            worker: lane.worker,
+            from: records.start,
+            to: records.end,
+            used,
+            leased: std::mem::take(&mut self.leased).into_iter().filter_map(amount).collect(),
+            requests: std::mem::take(&mut self.requests),
+        }
     }
-}
-
-/// What a batch is made of.
-pub(super) struct Sums {
-    pub(super) used: Vec<UsedInHour>,
-    pub(super) leased: Vec<(LeaseId, Millionths)>,
-    pub(super) requests: Vec<Used>,
 }

@@ -3,10 +3,8 @@
 use std::io;
 
 use bytes::{Buf as _, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::super::chunks::{Chunks, Part};
-use super::super::head::MAX_FIELDS;
+use super::super::chunks::{Chunks, Part, trailers as trailers_of};
 use super::body::Piece;
 
 /// The next piece of a chunked body, if it has come.
@@ -27,31 +25,17 @@ pub(super) fn next_of_chunks(
             return Some(Err(io::ErrorKind::InvalidData.into()));
         }
         if chunks.is_done() {
-            return Some(last_piece(trailers));
+            return Some(last_piece(std::mem::take(trailers)));
         }
     }
     None
 }
 
 /// The end of a chunked body with these trailers and the empty line behind them.
-fn last_piece(trailers: &[u8]) -> io::Result<Piece> {
-    if trailers == b"\r\n" {
+fn last_piece(section: Vec<u8>) -> io::Result<Piece> {
+    if section == b"\r\n" {
         return Ok(Piece::End);
     }
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let Ok(httparse::Status::Complete((_, fields))) =
-        httparse::parse_headers(trailers, &mut fields)
-    else {
-        return Err(io::ErrorKind::InvalidData.into());
-    };
-    let mut map = HeaderMap::with_capacity(fields.len());
-    for field in fields {
-        let name = HeaderName::from_bytes(field.name.as_bytes());
-        let value = HeaderValue::from_bytes(field.value);
-        let (Ok(name), Ok(value)) = (name, value) else {
-            return Err(io::ErrorKind::InvalidData.into());
-        };
-        map.append(name, value);
-    }
-    Ok(Piece::Trailers(map))
+    let trailers = trailers_of(&section.into());
+    trailers.map(Piece::Trailers).ok_or(io::ErrorKind::InvalidData.into())
 }

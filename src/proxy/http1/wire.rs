@@ -15,11 +15,11 @@ use tokio_util::io::poll_read_buf;
 
 use super::super::chunks::Chunks;
 use super::super::head::{Framing, Scan};
+use super::super::outbox::Outbox;
 use super::body::{Piece, Source};
 use super::pieces::next_of_chunks;
 use super::request::Head;
 use super::stock::{READ, Stock};
-use super::write::Outbox;
 use crate::domain::Refusal;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

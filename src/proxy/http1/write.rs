@@ -1,104 +1,16 @@
 //! What goes out to a client: the head of an answer, and its body as HTTP/1.1 frames it (RFC 9112
 //! sections 4 to 7).
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::io;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode, response};
 use http_body::Body;
-use tokio::io::AsyncWrite;
 
+use super::super::outbox::{Outbox, field};
 use super::fields::{Fields, Kind, Line};
 use super::request::Terms;
 use super::stock::Date;
-
-/// Data up to so many bytes is copied behind what stands before it; more is written from where it
-/// lies.
-const COPIED: usize = 2 * 1024;
-/// What is collected before it is written.
-const COLLECTED: usize = 16 * 1024;
-
-/// What is to be written: some text, then data that lies elsewhere, then the end of its chunk.
-#[derive(Default)]
-pub struct Outbox {
-    text: Vec<u8>,
-    written: usize,
-    data: Bytes,
-    end: &'static [u8],
-}
-
-impl Outbox {
-    /// One that writes its text there.
-    pub fn new(text: Vec<u8>) -> Self {
-        Self { text, ..Self::default() }
-    }
-
-    /// The text, for use in another.
-    pub fn into_text(self) -> Vec<u8> {
-        self.text
-    }
-
-    /// Where text goes; nothing else may be waiting.
-    pub fn text(&mut self) -> &mut Vec<u8> {
-        debug_assert!(self.data.is_empty() && self.end.is_empty());
-        &mut self.text
-    }
-
-    /// Whether everything is written.
-    pub fn is_empty(&self) -> bool {
-        self.written == self.text.len() && self.data.is_empty() && self.end.is_empty()
-    }
-
-    /// Whether nothing more fits in before something is written.
-    pub fn is_full(&self) -> bool {
-        !self.data.is_empty() || !self.end.is_empty() || self.text.len() >= COLLECTED
-    }
-
-    fn push(&mut self, data: Bytes, end: &'static [u8]) {
-        if data.len() <= COPIED {
-            self.text.extend_from_slice(&data);
-            self.text.extend_from_slice(end);
-        } else {
-            (self.data, self.end) = (data, end);
-        }
-    }
-
-    /// Writes all of it, in as few calls as the stream takes.
-    pub fn poll_write(
-        &mut self,
-        stream: &mut (impl AsyncWrite + Unpin),
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        while !self.is_empty() {
-            let text = &self.text[self.written..];
-            let stream = Pin::new(&mut *stream);
-            let written = if self.data.is_empty() && self.end.is_empty() {
-                stream.poll_write(cx, text)
-            } else {
-                let parts = [IoSlice::new(text), IoSlice::new(&self.data), IoSlice::new(self.end)];
-                let empty = usize::from(text.is_empty());
-                stream.poll_write_vectored(cx, &parts[empty..])
-            };
-            match ready!(written)? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.advance(written),
-            }
-        }
-        self.text.clear();
-        self.written = 0;
-        Pin::new(stream).poll_flush(cx)
-    }
-
-    fn advance(&mut self, written: usize) {
-        let of_text = written.min(self.text.len() - self.written);
-        let of_data = (written - of_text).min(self.data.len());
-        self.written += of_text;
-        self.data.advance(of_data);
-        self.end = &self.end[written - of_text - of_data..];
-    }
-}
 
 /// What of an answer is the connection's to say.
 pub struct Said {
@@ -188,10 +100,7 @@ impl Encoder {
                 self.is_done = *left == 0;
                 outbox.push(data, b"");
             }
-            Kind::Chunked(_) => {
-                chunk_size(outbox.text(), data.len());
-                outbox.push(data, b"\r\n");
-            }
+            Kind::Chunked(_) => outbox.push_chunk(data, false),
             Kind::Close => outbox.push(data, b""),
         }
     }
@@ -216,10 +125,7 @@ impl Encoder {
         match &self.kind {
             _ if self.is_done => {}
             Kind::Length(_) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Kind::Chunked(_) if outbox.end.is_empty() => {
-                outbox.text.extend_from_slice(b"0\r\n\r\n");
-            }
-            Kind::Chunked(_) => outbox.end = b"\r\n0\r\n\r\n",
+            Kind::Chunked(_) => outbox.end_chunks(),
             Kind::Close => {}
         }
         self.is_done = true;
@@ -235,20 +141,5 @@ fn status_line(out: &mut Vec<u8>, status: StatusCode, http_11: bool) {
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(status.canonical_reason().unwrap_or("<none>").as_bytes());
-    out.extend_from_slice(b"\r\n");
-}
-
-fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
-
-fn chunk_size(out: &mut Vec<u8>, size: usize) {
-    let digits = usize::BITS.saturating_sub(size.leading_zeros()).div_ceil(4);
-    for place in (0..digits).rev() {
-        out.push(b"0123456789ABCDEF"[size >> (4 * place) & 0xf]);
-    }
     out.extend_from_slice(b"\r\n");
 }

@@ -1,5 +1,5 @@
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 
 use arc_swap::ArcSwap;
 use http::{Request, Response};
@@ -7,10 +7,12 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 
 use super::super::body::{ClientStream, Outgoing};
+use super::super::connection::Connection;
 use super::super::headers::Trace;
 use super::super::meter::Meter;
 use super::super::plan::Plan;
 use super::super::serve::serve;
+use super::accept::{Place, serve_connection};
 use super::*;
 use crate::auth::pool::Argon2Pool;
 use crate::auth::sync::Sync;

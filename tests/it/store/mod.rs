@@ -173,9 +173,23 @@ fn batch(journal: &JournalId, from: u64, used: &[Used]) -> Batch {
         worker: 0,
         from,
         to: from + used.len() as u64,
-        used: used.iter().map(UsedInHour::from).collect(),
+        used: used.iter().map(in_its_hour).collect(),
         leased: used.iter().filter_map(|used| used.lease).collect(),
         requests: Vec::new(),
+    }
+}
+
+fn in_its_hour(used: &Used) -> UsedInHour {
+    const HOUR_MS: i64 = 3_600_000;
+    let at_ms = used.at.as_millisecond();
+    UsedInHour {
+        hour: at(at_ms - at_ms.rem_euclid(HOUR_MS)),
+        key: used.key.clone(),
+        owner: used.owner.clone(),
+        route: used.route.clone(),
+        status: used.status,
+        requests: 1,
+        cost: used.cost,
     }
 }
 

@@ -5,8 +5,8 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
 use super::Error;
-use super::head::{Framing, parse_trailers};
-use crate::proxy::chunks::{Chunks, Part};
+use super::head::Framing;
+use crate::proxy::chunks::{Chunks, Part, trailers};
 
 /// Follows a body to its end.
 #[derive(Debug)]
@@ -120,7 +120,10 @@ impl Decoder {
                 let section = std::mem::take(section);
                 self.0 = match &section[..] {
                     b"" | b"\r\n" => Kind::Length(0),
-                    _ => Kind::Trailers(parse_trailers(&section.into())?),
+                    _ => Kind::Trailers(
+                        trailers(&section.into())
+                            .ok_or(Error::Malformed("its trailers are malformed"))?,
+                    ),
                 };
                 break;
             }

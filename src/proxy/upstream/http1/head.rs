@@ -93,8 +93,17 @@ pub(super) fn parse(
         .map_err(|_| Error::Malformed("its status is none"))?;
     let http_11 = response.version == Some(1);
     let mut deciding = Deciding { keeps: http_11, ..Deciding::default() };
-    let look_at = |name: &HeaderName, value: &HeaderValue| deciding.look_at(name, value);
-    read_fields(response.headers, head, &mut headers, look_at)?;
+    headers
+        .try_reserve(response.headers.len())
+        .map_err(|_| Error::Malformed("it has too many fields"))?;
+    for field in response.headers {
+        let name = HeaderName::from_bytes(field.name.as_bytes())
+            .map_err(|_| Error::Malformed("a field's name is none"))?;
+        let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value))
+            .map_err(|_| Error::Malformed("a field's value is none"))?;
+        deciding.look_at(&name, &value)?;
+        headers.append(name, value);
+    }
     let framing = deciding.framing(http_11)?;
     let framing = if head_only || is_bodiless(status) { Framing::Length(0) } else { framing };
     let keeps = deciding.keeps && framing != Framing::UntilClose;
@@ -104,37 +113,6 @@ pub(super) fn parse(
 /// RFC 9110 sections 15.2, 15.3.5 and 15.4.5.
 fn is_bodiless(status: StatusCode) -> bool {
     status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-}
-
-/// Reads a section of trailers with the empty line that ends it.
-pub(super) fn parse_trailers(section: &Bytes) -> Result<HeaderMap, Error> {
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    match httparse::parse_headers(section, &mut fields) {
-        Ok(httparse::Status::Complete((_, fields))) => {
-            let mut trailers = HeaderMap::new();
-            read_fields(fields, section, &mut trailers, |_, _| Ok(()))?;
-            Ok(trailers)
-        }
-        _ => Err(Error::Malformed("its trailers are malformed")),
-    }
-}
-
-fn read_fields(
-    fields: &[httparse::Header<'_>],
-    bytes: &Bytes,
-    headers: &mut HeaderMap,
-    mut look_at: impl FnMut(&HeaderName, &HeaderValue) -> Result<(), Error>,
-) -> Result<(), Error> {
-    headers.try_reserve(fields.len()).map_err(|_| Error::Malformed("it has too many fields"))?;
-    for field in fields {
-        let name = HeaderName::from_bytes(field.name.as_bytes())
-            .map_err(|_| Error::Malformed("a field's name is none"))?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value))
-            .map_err(|_| Error::Malformed("a field's value is none"))?;
-        look_at(&name, &value)?;
-        headers.append(name, value);
-    }
-    Ok(())
 }
 
 /// What of the fields decides where the body ends and whether the connection goes on.
