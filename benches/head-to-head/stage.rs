@@ -119,7 +119,7 @@ impl<'a> Stage<'a> {
 
     /// Has every key call once and waits until the proxy is at rest. Before each load, so that what is
     /// measured is a proxy in use: keygate gives money back that was put aside for a key when it is not
-    /// spent for 5 s, and while others are measured it is not.
+    /// spent for a while, and while others are measured it is not.
     pub fn warm_up(&mut self, running: &Running) -> Result<()> {
         let requests = Box::new(self.keys.requests());
         let (to, pace) = (&running.endpoint, Pace::Closed);
